@@ -1,0 +1,55 @@
+/*
+ * realtime.c
+ *	  The front door: module magic, settings, shared memory, hooks, and the registration of the workers.
+ */
+#include "postgres.h"
+
+#include "fmgr.h"
+#include "miscadmin.h"
+
+#include "shared/hooks.h"
+#include "shared/settings.h"
+#include "shared/shmem.h"
+#include "shared/wakeup.h"
+#include "shared/worker.h"
+
+PG_MODULE_MAGIC;
+
+extern PGDLLEXPORT void _PG_init(void);
+
+/* The launcher, the message decoder and the listeners. */
+static void
+register_workers(void)
+{
+	int			needed = 2 + realtime_listeners;
+
+	if (max_worker_processes < needed)
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("realtime needs %d worker processes, but max_worker_processes is %d", needed,
+						max_worker_processes),
+				 errhint("Set max_worker_processes to at least %d and restart the server.", needed + 8)));
+	worker_register(WORKER_LAUNCHER, 0, "realtime_launcher_main");
+	worker_register(WORKER_MESSAGE_DECODER, 0, "realtime_message_decoder_main");
+	for (int i = 0; i < realtime_listeners; i++)
+		worker_register(WORKER_LISTENER, i, "realtime_listener_main");
+}
+
+/*
+ * Loaded without shared_preload_libraries we define only the setting that realtime.topic() reads; functions that need
+ * shared memory then raise an error that says what to do. pg_upgrade gets no workers.
+ */
+void
+_PG_init(void)
+{
+	bool		preloaded = process_shared_preload_libraries_in_progress;
+
+	settings_define(preloaded);
+	if (!preloaded)
+		return;
+	shmem_install();
+	wakeup_install();
+	hooks_install();
+	if (!IsBinaryUpgrade)
+		register_workers();
+}

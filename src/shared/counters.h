@@ -1,0 +1,50 @@
+/*
+ * counters.h
+ *	  The numbers of realtime.stats: totals since server start, and a few gauges, as atomics in shared memory.
+ */
+#ifndef REALTIME_COUNTERS_H
+#define REALTIME_COUNTERS_H
+
+/* name in realtime.stats, in the order in which they are shown */
+#define COUNTER_LIST(X) \
+	X(CONNECTIONS, "connections") /* gauge */ \
+	X(CHANNELS, "channels") /* gauge */ \
+	X(CONNECTS, "connects") \
+	X(CONNECTS_REFUSED, "connects_refused") \
+	X(JOINS, "joins") \
+	X(JOINS_REFUSED, "joins_refused") \
+	X(MESSAGES_RECEIVED, "messages_received") \
+	X(MESSAGES_REFUSED, "messages_refused") \
+	X(MESSAGES_MALFORMED, "messages_malformed") \
+	X(BYTES_RECEIVED, "bytes_received") \
+	X(BYTES_SENT, "bytes_sent") \
+	X(BROADCASTS_FROM_CLIENTS, "broadcasts_from_clients") \
+	X(BROADCASTS_FROM_DATABASE, "broadcasts_from_database") \
+	X(BROADCASTS_FROM_DATABASE_REFUSED, "broadcasts_from_database_refused") \
+	X(DELIVERIES, "deliveries") \
+	X(SLOW_CONSUMERS_CLOSED, "slow_consumers_closed") \
+	X(BUS_BYTES_LOST, "bus_bytes_lost") \
+	X(GAPS, "gaps") \
+	X(WAL_RECORDS_READ, "wal_records_read") \
+	X(WAL_RECORDS_SKIPPED, "wal_records_skipped") \
+	X(PARTITIONS_MADE, "partitions_made") \
+	X(PARTITIONS_DROPPED, "partitions_dropped") \
+	X(ROWS_MOVED_HOME, "rows_moved_home")
+
+typedef enum Counter
+{
+#define X(symbol, name) COUNTER_##symbol,
+	COUNTER_LIST(X)
+#undef X
+	COUNTERS
+} Counter;
+
+extern Size counters_shmem_size(void);
+extern void counters_shmem_init(void);
+
+/* Any process; never throws. A gauge goes down by a negative number. */
+extern void counter_add(Counter counter, int64 n);
+extern int64 counter_get(Counter counter);
+extern const char *counter_name(Counter counter);
+
+#endif							/* REALTIME_COUNTERS_H */

@@ -1,0 +1,59 @@
+/*
+ * hooks.c
+ *	  Gets our workers out of the way of DROP DATABASE and tells the launcher about CREATE and DROP EXTENSION.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/objectaccess.h"
+#include "catalog/pg_database.h"
+#include "catalog/pg_extension.h"
+#include "miscadmin.h"
+
+#include "shared/hooks.h"
+#include "shared/registry.h"
+#include "shared/shmem.h"
+
+/* How long DROP DATABASE waits for our workers to leave, in milliseconds. */
+#define HOLD_TIMEOUT	5000
+
+static object_access_hook_type previous_hook;
+static bool extensions_changed;
+
+static void
+on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
+{
+	if (previous_hook)
+		previous_hook(access, class_id, object_id, sub_id, arg);
+	if (!shmem_ready())
+		return;
+
+	/* PostgreSQL calls this before it looks who is connected to the database and which slots are active in it. */
+	if (access == OAT_DROP && class_id == DatabaseRelationId)
+		registry_hold(object_id, HOLD_TIMEOUT);
+
+	if ((access == OAT_DROP || access == OAT_POST_CREATE) && class_id == ExtensionRelationId)
+		extensions_changed = true;
+}
+
+static void
+after_transaction(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	if (registry_held_by_me())
+		registry_release();
+	if (extensions_changed)
+	{
+		extensions_changed = false;
+		registry_wake(WORKER_LAUNCHER, 0);
+	}
+}
+
+void
+hooks_install(void)
+{
+	previous_hook = object_access_hook;
+	object_access_hook = on_object_access;
+	RegisterXactCallback(after_transaction, NULL);
+}

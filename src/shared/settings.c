@@ -1,0 +1,244 @@
+/*
+ * settings.c
+ *	  The settings realtime.*.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/datetime.h"
+#include "utils/guc.h"
+#include "utils/timestamp.h"
+
+#include "shared/bus.h"
+#include "shared/compat.h"
+#include "shared/registry.h"
+#include "shared/settings.h"
+
+/* What SHOW and pg_settings give instead of the secret. */
+#define SECRET_MASK		"<hidden>"
+
+char	   *realtime_database;
+char	   *realtime_listen_addresses;
+int			realtime_port;
+int			realtime_listeners;
+int			realtime_bus_size;
+char	   *realtime_jwt_secret = "";
+int			realtime_retention;
+char	   *realtime_partition_clock;
+int			realtime_max_clients;
+int			realtime_max_unjoined;
+int			realtime_handshake_timeout;
+int			realtime_idle_timeout;
+int			realtime_max_joins_per_second;
+int			realtime_max_channels_per_client;
+int			realtime_max_payload_size;
+int			realtime_client_queue_size;
+int			realtime_client_queue_soft;
+int			realtime_client_queue_soft_time;
+int			realtime_max_wal_retained;
+char	   *realtime_topic;
+
+/* The variable that the server sees: SECRET_MASK or ''. */
+static char *jwt_secret_shown;
+
+static bool check_jwt_secret(char **newval, void **extra, GucSource source);
+static void assign_jwt_secret(const char *newval, void *extra);
+static bool check_partition_clock(char **newval, void **extra, GucSource source);
+static void define_restart_settings(void);
+static void define_limits(void);
+static void define_queues(void);
+
+void
+settings_define(bool preloaded)
+{
+	DefineCustomStringVariable("realtime.topic",
+							   "Topic that realtime.topic() and policies on realtime.messages read.",
+							   NULL, &realtime_topic, "", PGC_USERSET, GUC_NOT_IN_SAMPLE,
+							   NULL, NULL, NULL);
+	if (!preloaded)
+		return;
+
+	define_restart_settings();
+	define_limits();
+	define_queues();
+
+	DefineCustomStringVariable("realtime.jwt_secret",
+							   "Secret that HS256, HS384 and HS512 tokens are verified with.",
+							   "At least 32 bytes. Without it every token that needs it is refused.",
+							   &jwt_secret_shown, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL,
+							   check_jwt_secret, assign_jwt_secret, NULL);
+	DefineCustomIntVariable("realtime.retention",
+							"How long messages stay in realtime.messages.",
+							"A partition is dropped when its day lies wholly before this.",
+							&realtime_retention, 3 * 24 * 60, 24 * 60, INT_MAX, PGC_SIGHUP, GUC_UNIT_MIN,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.partition_clock",
+							   "Timestamp that the partitions of realtime.messages go by instead of the clock, for tests.",
+							   NULL, &realtime_partition_clock, "", PGC_SUSET, GUC_NOT_IN_SAMPLE | GUC_NO_SHOW_ALL,
+							   check_partition_clock, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_wal_retained",
+							"WAL that our replication slots may make the server keep.",
+							"Past it their restart point is moved forward.",
+							&realtime_max_wal_retained, 4096, 32, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB,
+							NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("realtime");
+}
+
+static void
+define_restart_settings(void)
+{
+	DefineCustomStringVariable("realtime.database",
+							   "Database that the workers serve.",
+							   NULL, &realtime_database, "postgres", PGC_POSTMASTER, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.listen_addresses",
+							   "Host names or IP addresses to listen on, or '*' for all.",
+							   NULL, &realtime_listen_addresses, "localhost", PGC_POSTMASTER, GUC_LIST_INPUT,
+							   NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.port",
+							"TCP port of the WebSocket and HTTP listener.",
+							NULL, &realtime_port, 4000, 1, 65535, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.listeners",
+							"Number of listener processes, which share one port.",
+							NULL, &realtime_listeners, 1, 1, REALTIME_MAX_LISTENERS, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.bus_size",
+							"Shared memory of the ring that carries messages to the listeners.",
+							"The longest message is a quarter of it.",
+							&realtime_bus_size, 64, 16, 16384, PGC_POSTMASTER, GUC_UNIT_MB,
+							NULL, NULL, NULL);
+}
+
+static void
+define_limits(void)
+{
+	DefineCustomIntVariable("realtime.max_clients",
+							"Connections in all, over all listeners.",
+							NULL, &realtime_max_clients, 20000, 1, 1000000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_unjoined",
+							"Connections that have not joined a channel.",
+							NULL, &realtime_max_unjoined, 1000, 1, 1000000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.handshake_timeout",
+							"Time for a new connection to send its request.",
+							NULL, &realtime_handshake_timeout, 10000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.idle_timeout",
+							"A connection that sends nothing for so long is closed.",
+							NULL, &realtime_idle_timeout, 60000, 1000, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_joins_per_second",
+							"Joins of channels in all, over all listeners.",
+							NULL, &realtime_max_joins_per_second, 5000, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_channels_per_client",
+							"Channels that one connection may have joined at a time.",
+							NULL, &realtime_max_channels_per_client, 100, 1, 100000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_payload_size",
+							"Longest payload of a message, in bytes of its text.",
+							NULL, &realtime_max_payload_size, 3000 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
+							GUC_UNIT_BYTE, NULL, NULL, NULL);
+}
+
+static void
+define_queues(void)
+{
+	DefineCustomIntVariable("realtime.client_queue_size",
+							"Unsent bytes of one connection past which it is closed.",
+							NULL, &realtime_client_queue_size, 8 * 1024, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.client_queue_soft",
+							"Unsent bytes that one connection may have for client_queue_soft_time at most.",
+							NULL, &realtime_client_queue_soft, 1024, 64, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.client_queue_soft_time",
+							"How long a connection may stay over client_queue_soft.",
+							NULL, &realtime_client_queue_soft_time, 10000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
+Size
+settings_max_payload(void)
+{
+	Size		fits = bus_max_record() - REALTIME_MAX_TOPIC - 8192;
+
+	return Min((Size) realtime_max_payload_size, fits);
+}
+
+/*
+ * The secret itself is kept in *extra, and what the server sees as the value is a mask: the postmaster logs each
+ * changed value on SIGHUP, and errors quote the value that was refused. A parallel worker is handed the mask; it
+ * keeps the secret that it has inherited.
+ */
+static bool
+check_jwt_secret(char **newval, void **extra, GucSource source)
+{
+	const char *secret = *newval;
+	size_t		length = strlen(secret);
+	char	   *kept;
+	char	   *shown;
+
+	if (strcmp(secret, SECRET_MASK) == 0)
+	{
+		secret = realtime_jwt_secret;
+		length = strlen(secret);
+	}
+	if (length > 0 && length < REALTIME_MIN_SECRET)
+	{
+		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
+		GUC_check_errmsg("invalid value for parameter \"%s\"", "realtime.jwt_secret");
+		GUC_check_errdetail("The secret has %zu bytes, at least %d are needed.", length, REALTIME_MIN_SECRET);
+		return false;
+	}
+
+	kept = malloc(length + 1);
+	shown = strdup(length > 0 ? SECRET_MASK : "");
+	if (kept == NULL || shown == NULL)
+	{
+		free(kept);
+		free(shown);
+		GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
+		GUC_check_errmsg("out of memory");
+		return false;
+	}
+	memcpy(kept, secret, length + 1);
+	explicit_bzero(*newval, strlen(*newval));
+	free(*newval);
+	*newval = shown;
+	*extra = kept;
+	return true;
+}
+
+static void
+assign_jwt_secret(const char *newval, void *extra)
+{
+	realtime_jwt_secret = extra != NULL ? extra : "";
+}
+
+/* Accept what the input function of timestamp accepts, apart from infinity. */
+static bool
+check_partition_clock(char **newval, void **extra, GucSource source)
+{
+	char		buffer[MAXDATELEN + 1];
+	char	   *field[MAXDATEFIELDS];
+	int			ftype[MAXDATEFIELDS];
+	int			nf;
+	int			dtype;
+	int			tz;
+	fsec_t		fsec;
+	struct pg_tm tm;
+
+	if (**newval == '\0')
+		return true;
+	if (strlen(*newval) < sizeof(buffer) &&
+		ParseDateTime(*newval, buffer, sizeof(buffer), field, ftype, MAXDATEFIELDS, &nf) == 0 &&
+		decode_datetime(field, ftype, nf, &dtype, &tm, &fsec, &tz) == 0 && dtype == DTK_DATE)
+		return true;
+	GUC_check_errdetail("It must be a timestamp such as '2030-01-31 12:00', or empty.");
+	return false;
+}

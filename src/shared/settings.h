@@ -1,0 +1,49 @@
+/*
+ * settings.h
+ *	  The settings realtime.*, as C variables. README.md has the table for users.
+ *
+ * A worker sees changes of the reloadable ones after worker_reload_if_asked. Sizes are in bytes and times in
+ * milliseconds unless the name says otherwise.
+ */
+#ifndef REALTIME_SETTINGS_H
+#define REALTIME_SETTINGS_H
+
+/* Longest topic without "realtime:", in bytes; longer ones are refused wherever they come from. */
+#define REALTIME_MAX_TOPIC		4096
+
+/* jwt_secret has at least so many bytes. */
+#define REALTIME_MIN_SECRET		32
+
+/* need a restart */
+extern char *realtime_database;
+extern char *realtime_listen_addresses;
+extern int	realtime_port;
+extern int	realtime_listeners;
+extern int	realtime_bus_size;			/* MB */
+
+/* reload with SIGHUP */
+extern char *realtime_jwt_secret;		/* '' or at least REALTIME_MIN_SECRET bytes */
+extern int	realtime_retention;			/* minutes */
+extern char *realtime_partition_clock;	/* '' or the timestamp that partitions go by, for tests */
+extern int	realtime_max_clients;
+extern int	realtime_max_unjoined;
+extern int	realtime_handshake_timeout; /* ms */
+extern int	realtime_idle_timeout;		/* ms */
+extern int	realtime_max_joins_per_second;
+extern int	realtime_max_channels_per_client;
+extern int	realtime_max_payload_size;	/* kB of 1000 bytes are not PostgreSQL's: this is in bytes */
+extern int	realtime_client_queue_size; /* kB */
+extern int	realtime_client_queue_soft; /* kB */
+extern int	realtime_client_queue_soft_time;	/* ms */
+extern int	realtime_max_wal_retained;	/* MB */
+
+/* not a setting: what realtime.topic() and policies read */
+extern char *realtime_topic;
+
+/* Define realtime.topic, and, if preloaded, all others; then reserve the prefix. _PG_init. */
+extern void settings_define(bool preloaded);
+
+/* The longest payload that is delivered, in bytes of its text: max_payload_size and what the bus takes. */
+extern Size settings_max_payload(void);
+
+#endif							/* REALTIME_SETTINGS_H */

@@ -1,0 +1,107 @@
+/*
+ * worker.c
+ *	  What all our background workers have in common.
+ */
+#include "postgres.h"
+
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "tcop/tcopprot.h"
+#include "utils/backend_status.h"
+#include "utils/guc.h"
+#include "utils/wait_event.h"
+
+#include "shared/registry.h"
+#include "shared/worker.h"
+
+static WorkerKind my_kind;
+
+/*
+ * A worker that ends is started again at once: clients wait for it. registry_attach makes one pause that ends again
+ * and again.
+ */
+void
+worker_register(WorkerKind kind, int index, const char *function)
+{
+	BackgroundWorker worker;
+
+	memset(&worker, 0, sizeof(worker));
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	worker.bgw_start_time = BgWorkerStart_RecoveryFinished;
+	worker.bgw_restart_time = 0;
+	worker.bgw_main_arg = Int32GetDatum(index);
+	strlcpy(worker.bgw_library_name, "realtime", sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_type, worker_kind_name(kind), sizeof(worker.bgw_type));
+	if (kind == WORKER_LISTENER)
+		snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s %d", worker_kind_name(kind), index);
+	else
+		strlcpy(worker.bgw_name, worker_kind_name(kind), sizeof(worker.bgw_name));
+	RegisterBackgroundWorker(&worker);
+}
+
+static void
+sleep_ms(long timeout)
+{
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0);
+
+	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	worker_reload_if_asked();
+}
+
+void
+worker_start(WorkerKind kind, int index)
+{
+	int			pause;
+
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+
+	my_kind = kind;
+	pause = registry_attach(kind, index);
+	if (pause > 0)
+		sleep_ms(pause);
+}
+
+void
+worker_wait_until_wanted(void)
+{
+	registry_set_state(WORKER_SLEEPING, NULL, NULL);
+	while (!registry_wanted())
+		sleep_ms(-1);
+	registry_set_state(WORKER_STARTING, NULL, NULL);
+}
+
+void
+worker_connect(bool to_database)
+{
+	if (to_database)
+		BackgroundWorkerInitializeConnectionByOid(registry_database(), InvalidOid, 0);
+	else
+		BackgroundWorkerInitializeConnection(NULL, NULL, 0);
+	pgstat_report_appname(worker_kind_name(my_kind));
+	pgstat_report_activity(STATE_IDLE, NULL);
+}
+
+bool
+worker_reload_if_asked(void)
+{
+	if (!ConfigReloadPending)
+		return false;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	return true;
+}
+
+void
+worker_leave(void)
+{
+	proc_exit(1);
+}

@@ -1,0 +1,34 @@
+/*
+ * worker.h
+ *	  What all our background workers have in common: registration, signals, start, leave.
+ */
+#ifndef REALTIME_WORKER_H
+#define REALTIME_WORKER_H
+
+#include "shared/registry.h"
+
+/* _PG_init: register one static worker whose entry point is the exported function of that name. */
+extern void worker_register(WorkerKind kind, int index, const char *function);
+
+/*
+ * First call of each entry point: signal handlers before signals are unblocked, registry, memory. SIGTERM is `die`, SIGHUP
+ * sets ConfigReloadPending.
+ */
+extern void worker_start(WorkerKind kind, int index);
+
+/*
+ * Sleep without a database until the worker is wanted (registry_wanted). Processes interrupts and SIGHUP. Not for the
+ * launcher.
+ */
+extern void worker_wait_until_wanted(void);
+
+/* Connect to the database of the registry (listeners: to none) and name the worker in pg_stat_activity. */
+extern void worker_connect(bool to_database);
+
+/* Reread the configuration if SIGHUP came; true if it did. Outside of libwebsockets callbacks only. */
+extern bool worker_reload_if_asked(void);
+
+/* Leave because nobody wants us any more: exit code 1, so that the postmaster starts us again, asleep. */
+extern void worker_leave(void) pg_attribute_noreturn();
+
+#endif							/* REALTIME_WORKER_H */

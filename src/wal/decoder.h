@@ -1,0 +1,11 @@
+/*
+ * decoder.h
+ *	  The message decoder: reads the WAL through the relfilenode filter and puts the rows of realtime.messages on the bus.
+ */
+#ifndef REALTIME_DECODER_H
+#define REALTIME_DECODER_H
+
+/* Entry point of the worker, called by the postmaster's child only. */
+extern PGDLLEXPORT void realtime_message_decoder_main(Datum argument);
+
+#endif							/* REALTIME_DECODER_H */
