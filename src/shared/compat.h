@@ -16,6 +16,13 @@
 #define MY_PROC_NUMBER	((int) MyProc->pgprocno)
 #endif
 
+/* PostgreSQL 17 gathered the parts of the virtual transaction id. Needs storage/proc.h. */
+#if PG_VERSION_NUM >= 170000
+#define MY_LOCAL_TRANSACTION	(MyProc->vxid.lxid)
+#else
+#define MY_LOCAL_TRANSACTION	(MyProc->lxid)
+#endif
+
 /* PostgreSQL 17 hangs a wait event set on a resource owner, not on a memory context. */
 #if PG_VERSION_NUM >= 170000
 #define create_wait_event_set(context, n)	CreateWaitEventSet(NULL, (n))
@@ -47,6 +54,23 @@ typedef RelFileNode RelationFile;
 #else
 #define decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \
 	DecodeDateTime((field), (ftype), (nf), (dtype), (tm), (fsec), (tz))
+#endif
+
+/* PostgreSQL 16 took the permissions out of range table entries, and has one function for the privileges on any object. */
+#if PG_VERSION_NUM >= 160000
+#define require_permission(query, entry, permission) \
+	(addRTEPermissionInfo(&(query)->rteperminfos, (entry))->requiredPerms = (permission))
+#define schema_aclcheck(schema, role, mode) object_aclcheck(NamespaceRelationId, (schema), (role), (mode))
+#else
+#define require_permission(query, entry, permission) ((entry)->requiredPerms = (permission))
+#define schema_aclcheck(schema, role, mode) pg_namespace_aclcheck((schema), (role), (mode))
+#endif
+
+/* PostgreSQL 18 dropped the last argument of ExecutorRun. */
+#if PG_VERSION_NUM >= 180000
+#define executor_run(query, rows)	ExecutorRun((query), ForwardScanDirection, (rows))
+#else
+#define executor_run(query, rows)	ExecutorRun((query), ForwardScanDirection, (rows), true)
 #endif
 
 #endif							/* REALTIME_COMPAT_H */
