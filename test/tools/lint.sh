@@ -15,7 +15,7 @@ rooms=(
 	"wire:"
 	"shared:wire"
 	"wal:shared wire"
-	"sql:shared wire launcher"
+	"sql:shared wire launcher wal"
 	"launcher:shared wire wal"
 	"listener:shared wire"
 )
@@ -23,8 +23,9 @@ for entry in "${rooms[@]}"; do
 	room=${entry%%:*}
 	allowed=" $room ${entry#*:} "
 	while IFS=: read -r file _ included; do
-		[[ $allowed == *" $included "* ]] || complain "$file includes from src/$included, which the room src/$room may not see"
-	done < <(grep -rnoP --include='*.[ch]' '#include "\K(wire|shared|wal|sql|access|changes|listener|launcher)(?=/)' "src/$room" || true)
+		[ -f "src/$included" ] || continue # the server has folders of these names too
+		[[ $allowed == *" ${included%%/*} "* ]] || complain "$file includes $included, which the room src/$room may not see"
+	done < <(grep -rnoP --include='*.[ch]' '#include "\K(wire|shared|wal|sql|access|changes|listener|launcher)/[^"]+' "src/$room" || true)
 done
 
 while read -r file; do
@@ -39,7 +40,7 @@ done
 may_throw='^src/listener/(listener|socket)\.c$'
 while IFS=: read -r file line _; do
 	[[ $file =~ $may_throw ]] || complain "$file:$line can throw, and may run inside a callback of libwebsockets"
-done < <(grep -nE '\b(palloc0?|pstrdup|psprintf|CHECK_FOR_INTERRUPTS|elog|initStringInfo|appendStringInfo\w*)\s*\(|ereport\((ERROR|FATAL|PANIC)' src/listener/*.c || true)
+done < <(grep -nE '\b(palloc0?|pstrdup|psprintf|CHECK_FOR_INTERRUPTS|elog|initStringInfo|appendStringInfo\w*)\s*\(|ereport\((ERROR|PANIC)' src/listener/*.c || true)
 
 for input in sql/*.sql; do
 	name=$(basename "$input" .sql)
@@ -58,6 +59,6 @@ grep -q "\"file\": *\"sql/realtime--$version.sql\"" META.json || complain "META.
 
 while read -r file; do
 	complain "$file holds an unfinished-work marker"
-done < <(grep -rlE 'TODO|FIXME|XXX' src sql test/unit test/bench test/tools test/lib Makefile README.md 2>/dev/null | grep -v '^test/tools/lint.sh$' || true)
+done < <(grep -rlEI '\b(TODO|FIXME|XXX)\b' src sql test/unit test/bench test/tools test/lib Makefile README.md 2>/dev/null | grep -v '^test/tools/lint.sh$' || true)
 
 exit $failed
