@@ -12,6 +12,7 @@
 #include "shared/shmem.h"
 #include "shared/wakeup.h"
 #include "shared/worker.h"
+#include "wal/wal_shared.h"
 
 PG_MODULE_MAGIC;
 
@@ -47,6 +48,7 @@ _PG_init(void)
 	settings_define(preloaded);
 	if (!preloaded)
 		return;
+	shmem_add_part(wal_shared_shmem_size, wal_shared_shmem_init);
 	shmem_install();
 	wakeup_install();
 	hooks_install();

@@ -73,4 +73,39 @@ typedef RelFileNode RelationFile;
 #define executor_run(query, rows)	ExecutorRun((query), ForwardScanDirection, (rows), true)
 #endif
 
+/* PostgreSQL 17 put the tuple itself into a decoded change. */
+#if PG_VERSION_NUM >= 170000
+#define CHANGE_TUPLE(changed)	(changed)
+#else
+#define CHANGE_TUPLE(changed)	(&(changed)->tuple)
+#endif
+
+/* PostgreSQL 17 added arguments to ReplicationSlotCreate, 18 one to ReplicationSlotAcquire. */
+#if PG_VERSION_NUM >= 170000
+#define create_temporary_slot(name)	ReplicationSlotCreate((name), true, RS_TEMPORARY, false, false, false)
+#else
+#define create_temporary_slot(name)	ReplicationSlotCreate((name), true, RS_TEMPORARY, false)
+#endif
+#if PG_VERSION_NUM >= 180000
+#define acquire_slot(name)	ReplicationSlotAcquire((name), true, true)
+#else
+#define acquire_slot(name)	ReplicationSlotAcquire((name), true)
+#endif
+
+/* PostgreSQL 18 holds the number of the WAL writer's process, not its latch. */
+#if PG_VERSION_NUM >= 180000
+#define wake_wal_writer() \
+	do { \
+		ProcNumber	walwriter = ProcGlobal->walwriterProc; \
+		if (walwriter != INVALID_PROC_NUMBER) \
+			SetLatch(&GetPGProcByNumber(walwriter)->procLatch); \
+	} while (0)
+#else
+#define wake_wal_writer() \
+	do { \
+		if (ProcGlobal->walwriterLatch) \
+			SetLatch(ProcGlobal->walwriterLatch); \
+	} while (0)
+#endif
+
 #endif							/* REALTIME_COMPAT_H */

@@ -19,17 +19,21 @@
 #include "shared/wakeup.h"
 
 #define TRANCHE		"realtime"
+#define MAX_PARTS	16
+
+typedef struct ShmemPart
+{
+	Size		(*size) (void);
+	void		(*init) (void);
+} ShmemPart;
 
 static shmem_request_hook_type previous_request_hook;
 static shmem_startup_hook_type previous_startup_hook;
 static LWLockPadded *locks;
 static bool installed;
 
-static const struct
-{
-	Size		(*size) (void);
-	void		(*init) (void);
-}			parts[] =
+/* The parts of this room come first; other rooms add theirs. */
+static ShmemPart parts[MAX_PARTS] =
 {
 	{counters_shmem_size, counters_shmem_init},
 	{registry_shmem_size, registry_shmem_init},
@@ -39,13 +43,21 @@ static const struct
 	{inspect_shmem_size, inspect_shmem_init},
 	{wakeup_shmem_size, wakeup_shmem_init},
 };
+static int	part_count = 7;
+
+void
+shmem_add_part(Size (*size) (void), void (*init) (void))
+{
+	Assert(part_count < MAX_PARTS);
+	parts[part_count++] = (ShmemPart) {size, init};
+}
 
 static void
 request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	for (int i = 0; i < lengthof(parts); i++)
+	for (int i = 0; i < part_count; i++)
 		RequestAddinShmemSpace(MAXALIGN(parts[i].size()));
 	RequestNamedLWLockTranche(TRANCHE, REALTIME_LOCKS);
 }
@@ -58,7 +70,7 @@ startup(void)
 		previous_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	locks = GetNamedLWLockTranche(TRANCHE);
-	for (int i = 0; i < lengthof(parts); i++)
+	for (int i = 0; i < part_count; i++)
 		parts[i].init();
 	LWLockRelease(AddinShmemInitLock);
 }

@@ -18,6 +18,9 @@ typedef enum RealtimeLock
 /* _PG_init, when preloaded: install the hooks that ask for the memory and lay it out. */
 extern void shmem_install(void);
 
+/* _PG_init, before shmem_install: a part of another room, as the functions that give its size and lay it out. */
+extern void shmem_add_part(Size (*size) (void), void (*init) (void));
+
 /* Is there shared memory, that is, were we loaded by shared_preload_libraries? */
 extern bool shmem_ready(void);
 
