@@ -1,0 +1,239 @@
+/*
+ * decoder.c
+ *	  The message decoder: a loop that reads what is flushed, puts it on the bus and sleeps until there is more.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "replication/slot.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/proc.h"
+#include "utils/wait_event.h"
+
+#include "shared/bus.h"
+#include "shared/compat.h"
+#include "shared/registry.h"
+#include "shared/replication.h"
+#include "shared/wakeup.h"
+#include "shared/worker.h"
+#include "wal/decoder.h"
+#include "wal/messages.h"
+#include "wal/plugin.h"
+#include "wal/reader.h"
+#include "wal/restart_point.h"
+#include "wal/slot.h"
+#include "wal/start.h"
+#include "wal/wal_shared.h"
+
+/* Milliseconds of sleep: while a commit is not flushed yet, and when there is nothing to wait for. */
+#define WAIT_FOR_FLUSH	10
+#define IDLE			5000
+
+/* After so many naps a commit is flushed by us: the WAL writer may take its time. */
+#define NAPS_BEFORE_FLUSH	3
+
+/* A batch that is not full waits at most for so many records. */
+#define RECORDS_PER_BATCH	64
+
+/* Without a pause in reading, the position is published and confirmed after so many records or bytes. */
+#define RECORDS_PER_ROUND	2048
+#define BYTES_PER_ROUND		(2 * 1024 * 1024)
+
+static LogicalDecodingContext *context;
+
+/* Say what is wrong, in the log once and in health(), to clients too, and sleep until somebody restarts the server. */
+static void pg_attribute_noreturn()
+fail(const char *detail, const char *hint)
+{
+	registry_set_state(WORKER_FAILING, detail, hint);
+	replication_set(REPLICATION_UNAVAILABLE, detail);
+	ereport(WARNING,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("realtime does not deliver messages from the database: %s", detail),
+			 errhint("%s", hint)));
+	for (;;)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		worker_reload_if_asked();
+	}
+}
+
+static void
+nap(int timeout)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	CHECK_FOR_INTERRUPTS();
+	worker_reload_if_asked();
+	if (!registry_wanted())
+		worker_leave();
+}
+
+/* Slots may be in use by others: say so, and go on when one is free. */
+static void
+wait_for_free_slot(void)
+{
+	static const char detail[] = "no replication slot is free";
+	static const char hint[] = "Increase max_replication_slots and restart the server, or drop a slot that is not used.";
+
+	if (slot_count_free() > 0)
+		return;
+	registry_set_state(WORKER_FAILING, detail, hint);
+	replication_set(REPLICATION_UNAVAILABLE, detail);
+	ereport(WARNING,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("realtime does not deliver messages from the database: %s", detail),
+			 errhint("%s", hint)));
+	while (slot_count_free() == 0)
+		nap(1000);
+	registry_set_state(WORKER_STARTING, NULL, NULL);
+}
+
+/* A transaction that was open when the restart point was moved past it has committed, and an earlier decoder knew it. */
+static void
+transaction_lost(TransactionId xid, XLogRecPtr commit_end)
+{
+	if (commit_end <= bus_progress().done)
+		return;
+	ereport(LOG,
+			(errmsg("messages of transaction %u are not delivered: WAL of it was given up before it committed", xid)));
+	messages_gap(commit_end, "Messages from the database were lost: a transaction was open for too long");
+}
+
+static void
+begin(void)
+{
+	Start		start = start_decoding();
+	IncompleteXacts incomplete;
+
+	context = start.context;
+	wal_shared_get_incomplete(&incomplete);
+	reader_set_incomplete(&incomplete, transaction_lost);
+	restart_point_begin(context);
+	if (start.is_fresh)
+		start_announce_gap(start.confirmed);
+	wal_shared_set_decoding();
+	wal_shared_set_reading(reader_position(), InvalidTransactionId);
+	registry_set_state(WORKER_RUNNING, NULL, NULL);
+	replication_set(REPLICATION_READY, NULL);
+	registry_wake(WORKER_LAUNCHER, 0);
+}
+
+static void
+lose(void)
+{
+	ereport(WARNING,
+			(errmsg("message decoder starts over: WAL that it had not read yet was given up"),
+			 errhint("Clients are told of the gap. realtime.max_wal_retained says how much WAL is kept for it.")));
+	proc_exit(1);
+}
+
+/* Everything read so far is on the bus: say so to the slot, the launcher and the views. */
+static void
+settle(void)
+{
+	XLogRecPtr	position = reader_position();
+	static XLogRecPtr settled;
+
+	messages_flush();
+	if (wal_shared_is_given_up(position))
+		lose();
+	if (position == settled)
+		return;
+	settled = position;
+	restart_point_confirm(context, position);
+	wal_shared_set_reading(position, restart_point_pinned_by(context));
+	registry_set_position(position, GetFlushRecPtr(NULL) - position);
+}
+
+/* Read all that is flushed. */
+static void
+read_on(void)
+{
+	int			records = 0;
+	int			records_in_batch = 0;
+	XLogRecPtr	round = reader_position();
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		switch (reader_next())
+		{
+			case READER_NOTHING:
+				return;
+			case READER_LOST:
+				lose();
+				return;
+			case READER_RECORD:
+				break;
+		}
+		records_in_batch = messages_pending() ? records_in_batch + 1 : 0;
+		if (records_in_batch >= RECORDS_PER_BATCH)
+		{
+			messages_flush();
+			records_in_batch = 0;
+		}
+		if (++records >= RECORDS_PER_ROUND || reader_position() - round >= BYTES_PER_ROUND)
+		{
+			records = 0;
+			round = reader_position();
+			settle();
+			worker_reload_if_asked();
+			if (!registry_wanted())
+				worker_leave();
+		}
+	}
+}
+
+/*
+ * Commits wake us after their flush, asynchronous ones before it. For those the WAL writer is nudged, and if that does
+ * not help soon we flush ourselves.
+ */
+static void
+sleep_until_woken(void)
+{
+	static int	naps;
+	XLogRecPtr	committed = wakeup_commit_lsn();
+
+	if (committed <= GetFlushRecPtr(NULL))
+	{
+		naps = 0;
+		nap(IDLE);
+		return;
+	}
+	wake_wal_writer();
+	nap(WAIT_FOR_FLUSH);
+	if (++naps >= NAPS_BEFORE_FLUSH)
+	{
+		XLogFlush(committed);
+		naps = 0;
+	}
+}
+
+void
+realtime_message_decoder_main(Datum argument)
+{
+	worker_start(WORKER_MESSAGE_DECODER, 0);
+	worker_wait_until_wanted();
+	if (wal_level < WAL_LEVEL_LOGICAL)
+		fail("wal_level is not logical", "Set wal_level = logical and restart the server.");
+	if (max_replication_slots == 0)
+		fail("max_replication_slots is 0", "Set max_replication_slots to at least 4 and restart the server.");
+	worker_connect(true);
+	slot_allow_plugin();
+	plugin_set_callbacks(messages_plugin_init);
+	wait_for_free_slot();
+	begin();
+	for (;;)
+	{
+		read_on();
+		settle();
+		sleep_until_woken();
+	}
+}

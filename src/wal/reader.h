@@ -1,0 +1,54 @@
+/*
+ * reader.h
+ *	  Reads the WAL record by record and hands to logical decoding only what can matter to realtime.messages.
+ *
+ * There is one reader in a process. It throws when the WAL can't be read. Message decoder only.
+ */
+#ifndef REALTIME_READER_H
+#define REALTIME_READER_H
+
+#include "replication/logical.h"
+
+#include "wal/wal_shared.h"
+
+typedef enum ReaderResult
+{
+	READER_RECORD,				/* one record was read, and decoded or skipped */
+	READER_NOTHING,				/* all WAL that is flushed has been read */
+	READER_LOST					/* the WAL that comes next has been removed */
+} ReaderResult;
+
+/* What to pass to CreateInitDecodingContext and CreateDecodingContext. */
+extern XLogReaderRoutine *reader_routine(void);
+
+/* Read for this context from here on; forgets everything about a context before. */
+extern void reader_begin(LogicalDecodingContext *ctx, XLogRecPtr from);
+
+/*
+ * Read one record and decode it, unless it is skipped. Leaves the caller in the memory context it was called in. All
+ * callbacks of the output plugin are called in here.
+ */
+extern ReaderResult reader_next(void);
+
+/* Where the next record begins: everything before has been read. */
+extern XLogRecPtr reader_position(void);
+
+/* The position up to which WAL is flushed, as of the last reader_next that came to it. */
+extern XLogRecPtr reader_flushed(void);
+
+/*
+ * Transactions that are incomplete behind the restart point: the reader has them forgotten when they commit and takes
+ * them off the list when they end. on_lost is called after such a commit, outside of any transaction.
+ */
+typedef void (*ReaderLostCallback) (TransactionId xid, XLogRecPtr commit_end);
+extern void reader_set_incomplete(const IncompleteXacts *xacts, ReaderLostCallback on_lost);
+extern const IncompleteXacts *reader_incomplete(void);
+
+/* To be called while there is no starting point yet, before a record of running transactions is decoded. Interruptible. */
+typedef void (*ReaderRunningCallback) (XLogReaderState *record);
+extern void reader_set_running_callback(ReaderRunningCallback callback);
+
+/* Is the record that is being decoded one whose rows are not delivered? For filter_by_origin of the output plugin. */
+extern bool reader_refuses(void);
+
+#endif							/* REALTIME_READER_H */

@@ -1,0 +1,175 @@
+/*
+ * wal_shared.c
+ *	  What the message decoder and the launcher know of each other's replication slots.
+ */
+#include "postgres.h"
+
+#include "access/transam.h"
+#include "access/xlog.h"
+#include "replication/slot.h"
+#include "storage/shmem.h"
+#include "storage/spin.h"
+
+#include "shared/settings.h"
+#include "wal/wal_shared.h"
+
+typedef struct WalShared
+{
+	slock_t		mutex;
+	WalInfo		info;
+	IncompleteXacts incomplete;
+} WalShared;
+
+static WalShared *shared;
+
+Size
+wal_shared_shmem_size(void)
+{
+	return sizeof(WalShared);
+}
+
+void
+wal_shared_shmem_init(void)
+{
+	bool		found;
+
+	shared = ShmemInitStruct("realtime wal", sizeof(WalShared), &found);
+	if (found)
+		return;
+	memset(shared, 0, sizeof(WalShared));
+	SpinLockInit(&shared->mutex);
+}
+
+void
+wal_shared_get(WalInfo *info)
+{
+	SpinLockAcquire(&shared->mutex);
+	*info = shared->info;
+	info->incomplete = shared->incomplete.n;
+	SpinLockRelease(&shared->mutex);
+}
+
+/* The slots themselves are asked, not what was last told of them. */
+uint64
+wal_shared_retained(void)
+{
+	XLogRecPtr	oldest = InvalidXLogRecPtr;
+	XLogRecPtr	now = GetXLogInsertRecPtr();
+	WalInfo		info;
+
+	wal_shared_get(&info);
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	for (int i = 0; i < max_replication_slots; i++)
+	{
+		ReplicationSlot *slot = &ReplicationSlotCtl->replication_slots[i];
+		XLogRecPtr	restart;
+
+		if (!slot->in_use ||
+			(strcmp(NameStr(slot->data.name), ANCHOR_SLOT_NAME) != 0 &&
+			 strcmp(NameStr(slot->data.name), info.slot) != 0))
+			continue;
+		SpinLockAcquire(&slot->mutex);
+		restart = slot->data.restart_lsn;
+		SpinLockRelease(&slot->mutex);
+		if (restart != InvalidXLogRecPtr && (oldest == InvalidXLogRecPtr || restart < oldest))
+			oldest = restart;
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+	return oldest == InvalidXLogRecPtr || oldest >= now ? 0 : now - oldest;
+}
+
+/*
+ * Beyond max_slot_wal_keep_size the server would end our workers and wait until they are gone, even for one that is
+ * stopped: stay below it.
+ */
+uint64
+wal_shared_bound(void)
+{
+	uint64		bound = realtime_max_wal_retained;
+
+	if (max_slot_wal_keep_size_mb >= 0 && (uint64) max_slot_wal_keep_size_mb < bound)
+		bound = max_slot_wal_keep_size_mb;
+	return bound * 1024 * 1024;
+}
+
+void
+wal_shared_set_slot(const char *slot, XLogRecPtr reading)
+{
+	SpinLockAcquire(&shared->mutex);
+	strlcpy(shared->info.slot, slot != NULL ? slot : "", NAMEDATALEN);
+	shared->info.decoding = false;
+	shared->info.reading = reading;
+	shared->info.waiting_for = InvalidTransactionId;
+	shared->info.pinned_by = InvalidTransactionId;
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_set_decoding(void)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->info.decoding = true;
+	shared->info.waiting_for = InvalidTransactionId;
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_set_reading(XLogRecPtr reading, TransactionId pinned_by)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->info.reading = reading;
+	shared->info.pinned_by = pinned_by;
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_set_waiting_for(TransactionId xid)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->info.waiting_for = xid;
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_set_incomplete(const IncompleteXacts *xacts)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->incomplete = *xacts;
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_get_incomplete(IncompleteXacts *xacts)
+{
+	SpinLockAcquire(&shared->mutex);
+	*xacts = shared->incomplete;
+	SpinLockRelease(&shared->mutex);
+}
+
+bool
+wal_shared_is_given_up(XLogRecPtr reading)
+{
+	bool		given_up;
+
+	SpinLockAcquire(&shared->mutex);
+	given_up = reading < shared->info.given_up;
+	SpinLockRelease(&shared->mutex);
+	return given_up;
+}
+
+void
+wal_shared_give_up(XLogRecPtr position)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->info.given_up = position;
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_set_anchored(bool anchored, XLogRecPtr restart)
+{
+	SpinLockAcquire(&shared->mutex);
+	shared->info.anchored = anchored;
+	shared->info.restart = restart;
+	SpinLockRelease(&shared->mutex);
+}
