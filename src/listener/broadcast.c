@@ -1,0 +1,388 @@
+/*
+ * broadcast.c
+ *	  Broadcasts: from a client to the bus, and from the bus to the members of a topic.
+ *
+ * A push goes onto the bus and is delivered, also to its sender and on its own listener, only when it is read back from there: so every
+ * member of a topic sees the same order, whoever sent what.
+ */
+#include "postgres.h"
+
+#include "listener/broadcast.h"
+#include "listener/output.h"
+#include "listener/readiness.h"
+#include "listener/tally.h"
+#include "shared/bus.h"
+#include "shared/settings.h"
+#include "wire/join.h"
+
+/* A channel without ack is told at most so often that its pushes are refused, in ms. */
+#define REFUSALS_PAUSE		1000
+
+/* The bus takes records that are this much longer than the longest payload, so a payload within the limit fits. */
+static BusReader reader;
+static char *buffer;
+static Size buffer_size;
+
+/* A record, framed for those who need it. */
+typedef struct Fanout
+{
+	const BusRecord *record;
+	Topic	   *topic;
+	bool		made[2];		/* by vsn - PHX_V1 */
+	Frame	   *frames[2];		/* NULL: not deliverable, or no memory */
+	bool		failed[2];		/* no memory */
+} Fanout;
+
+void
+broadcast_init(int listener)
+{
+	buffer_size = bus_max_record();
+	buffer = malloc(buffer_size);
+	if (buffer == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory"),
+				 errdetail("Failed on a buffer of %zu bytes for messages.", buffer_size)));
+	bus_reader_attach(&reader, listener);
+}
+
+/* ------------------------------------------------ from a client ------------------------------------------------ */
+
+static Slice
+refusal_text(RefusalCause cause)
+{
+	return cause == REFUSED_SIZE ? SLICE_LITERAL("payload_size_exceeded")
+		: SLICE_LITERAL("InvalidPayload: expected a JSON object");
+}
+
+/* Refuse a push: with ack by a reply, without by a note that is not sent more than once a second. */
+static void
+refuse_push(Channel *channel, Slice ref, RefusalCause cause, Slice reason)
+{
+	broadcast_settle(channel);
+	tally(COUNTER_MESSAGES_REFUSED, 1);
+	if (!channel->ack)
+		broadcast_refused(channel, cause);
+	else if (cause == REFUSED_SIZE)
+		channel_reply(channel, ref, false, SLICE_LITERAL("\"payload_size_exceeded\""));
+	else
+		channel_reply_error(channel, ref, reason);
+}
+
+/* What kind of record does the push make? False: it is refused. */
+static bool
+classify(const PhxMessage *message, PhxResult result, BusRecord *record, Slice *reason)
+{
+	record->payload = message->payload;
+	*reason = SLICE_LITERAL("InvalidPayload: expected a JSON object");
+	if (message->kind == PHX_USER_BROADCAST)
+	{
+		record->form = message->raw ? BUS_FORM_BINARY : BUS_FORM_JSON;
+		record->event = message->user_event;
+		*reason = SLICE_LITERAL("InvalidPayload: expected JSON");
+		return result == PHX_OK;
+	}
+	record->form = BUS_FORM_TEXT;
+	return message->payload_is_json && wjson_type(message->payload) == WJSON_OBJECT;
+}
+
+void
+broadcast_push(Channel *channel, const PhxMessage *message, PhxResult result)
+{
+	BusRecord	record = {
+		.kind = BUS_BROADCAST,
+		.is_private = channel->topic->is_private,
+		.topic = topic_name(channel->topic),
+		.origin = {
+			.listener = reader.listener,
+			.self = channel->self,
+			.ack = channel->ack,
+			.connection = channel->connection->slot,
+			.connection_generation = channel->connection->generation,
+			.channel = channel->number
+		}
+	};
+	Slice		reason;
+
+	if (message->payload.len > settings_max_payload())
+	{
+		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY);
+		return;
+	}
+	if (!classify(message, result, &record, &reason))
+	{
+		refuse_push(channel, message->ref, REFUSED_PAYLOAD, reason);
+		return;
+	}
+	if (channel->ack)
+		record.ref = message->ref;
+	if (!bus_publish(&record))
+	{
+		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY);
+		return;
+	}
+	channel->in_flight++;
+	tally(COUNTER_BROADCASTS_FROM_CLIENTS, 1);
+}
+
+void
+broadcast_refused(Channel *channel, RefusalCause cause)
+{
+	channel->refused++;
+	channel->refused_cause = cause;
+	if (connection_clock() >= broadcast_refusals_due(channel))
+		broadcast_tell_refusals(channel);
+	else
+		channel_schedule(channel);
+}
+
+uint64
+broadcast_refusals_due(const Channel *channel)
+{
+	if (channel->refused == 0)
+		return PG_UINT64_MAX;
+	return channel->refused_told == 0 ? 0 : channel->refused_told + REFUSALS_PAUSE;
+}
+
+void
+broadcast_tell_refusals(Channel *channel)
+{
+	char		text[128];
+	Writer		w = writer_fixed(text, sizeof(text));
+
+	writer_slice(&w, refusal_text(channel->refused_cause));
+	writer_literal(&w, " (");
+	writer_uint(&w, channel->refused);
+	writer_cstring(&w, channel->refused == 1 ? " message refused)" : " messages refused)");
+	channel->refused = 0;
+	channel->refused_told = connection_clock();
+	channel_system(channel, SLICE_LITERAL("system"), false, writer_written(&w));
+}
+
+/* ------------------------------------------------ to the members ------------------------------------------------ */
+
+/* The metadata of a row of realtime.messages: {"id":UUID}. */
+static Slice
+metadata(const BusRecord *record, char *text, Size size)
+{
+	static const char hex[] = "0123456789abcdef";
+	Writer		w = writer_fixed(text, size);
+
+	if (!record->has_id)
+		return SLICE_EMPTY;
+	writer_literal(&w, "{\"id\":\"");
+	for (int i = 0; i < 16; i++)
+	{
+		if (i == 4 || i == 6 || i == 8 || i == 10)
+			writer_char(&w, '-');
+		writer_char(&w, hex[record->id[i] >> 4]);
+		writer_char(&w, hex[record->id[i] & 0xF]);
+	}
+	writer_literal(&w, "\"}");
+	return writer_written(&w);
+}
+
+/* Write the record for one protocol version. */
+static PhxForm
+write_record(Writer *w, int vsn, const Fanout *fanout)
+{
+	const BusRecord *record = fanout->record;
+	char		id[64];
+
+	if (record->form == BUS_FORM_TEXT)
+	{
+		phx_write_push(w, vsn, SLICE_EMPTY, phx_topic_text(topic_full(fanout->topic)), SLICE_LITERAL("broadcast"),
+					   record->payload);
+		return PHX_FORM_TEXT;
+	}
+	return phx_write_user_broadcast(w, vsn, topic_full(fanout->topic), record->event,
+									metadata(record, id, sizeof(id)), record->form == BUS_FORM_BINARY,
+									record->payload);
+}
+
+/* The frame for one protocol version, made when the first member needs it. */
+static void
+make_frame(Fanout *fanout, int vsn)
+{
+	int			i = vsn - PHX_V1;
+	const BusRecord *record = fanout->record;
+	Writer	   *w = frame_begin(phx_bound(0, fanout->topic->full_len + record->event.len, record->payload.len + 64));
+	PhxForm		form = write_record(w, vsn, fanout);
+
+	fanout->made[i] = true;
+	if (form == PHX_FORM_NONE)
+		return;
+	fanout->frames[i] = frame_finish(form == PHX_FORM_TEXT ? FRAME_TEXT : FRAME_BINARY);
+	fanout->failed[i] = fanout->frames[i] == NULL;
+}
+
+static void
+deliver(Fanout *fanout, Channel *channel)
+{
+	int			i = channel->connection->vsn - PHX_V1;
+
+	if (channel->connection->state != CONNECTION_OPEN)
+		return;
+	if (!fanout->made[i])
+		make_frame(fanout, channel->connection->vsn);
+	if (fanout->frames[i] != NULL || fanout->failed[i])
+	{
+		output_queue(channel->connection, fanout->frames[i]);
+		tally(COUNTER_DELIVERIES, 1);
+	}
+}
+
+/* The channel that sent this record, if it is one of ours and still there. */
+static Channel *
+sender_of(const BusRecord *record)
+{
+	Connection *connection;
+
+	if (record->origin.listener != reader.listener)
+		return NULL;
+	connection = connection_find(record->origin.connection, record->origin.connection_generation);
+	if (connection == NULL)
+		return NULL;
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+		if (channel->number == record->origin.channel)
+			return channel;
+	return NULL;
+}
+
+/* To every member of the topic; the sender's own copy, if it wants one, comes before its ack. */
+static void
+fan_out(const BusRecord *record)
+{
+	Fanout		fanout = {.record = record, .topic = topic_find(record->topic, record->is_private)};
+	Channel    *sender = sender_of(record);
+
+	if (fanout.topic != NULL)
+	{
+		for (uint32 i = 0; i < fanout.topic->member_count; i++)
+		{
+			Channel    *member = fanout.topic->members[i];
+
+			if (member != sender || record->origin.self)
+				deliver(&fanout, member);
+		}
+		frame_unref(fanout.frames[0]);
+		frame_unref(fanout.frames[1]);
+	}
+	if (sender != NULL)
+	{
+		if (sender->in_flight > 0)
+			sender->in_flight--;
+		if (record->origin.ack)
+			channel_reply(sender, record->ref, true, SLICE_LITERAL("{}"));
+	}
+}
+
+static void
+tell_gap(Channel *channel, void *arg)
+{
+	channel_system(channel, SLICE_LITERAL("system"), false, *(Slice *) arg);
+}
+
+/* What a channel has sent may be among what was overwritten, and will then never come back. */
+static void
+tell_lapped(Channel *channel, void *arg)
+{
+	channel->in_flight = 0;
+	tell_gap(channel, arg);
+}
+
+/* Messages were lost; of one topic, public and private, or of all. */
+static void
+gap(const BusRecord *record)
+{
+	Slice		text = record->payload;
+
+	if (record->topic.len == 0)
+	{
+		channels_each(tell_gap, &text);
+		return;
+	}
+	for (int i = 0; i < 2; i++)
+	{
+		Topic	   *topic = topic_find(record->topic, i == 1);
+
+		for (uint32 m = 0; topic != NULL && m < topic->member_count; m++)
+			tell_gap(topic->members[m], &text);
+	}
+}
+
+/* This listener was too slow: the ring has gone round. */
+static void
+lapped(uint64 bytes)
+{
+	char		text[128];
+	Writer		w = writer_fixed(text, sizeof(text));
+	Slice		message;
+
+	tally(COUNTER_BUS_BYTES_LOST, bytes);
+	tally(COUNTER_GAPS, 1);
+	writer_literal(&w, "Messages were lost: the server fell behind by ");
+	writer_uint(&w, bytes);
+	writer_literal(&w, " bytes");
+	message = writer_written(&w);
+	channels_each(tell_lapped, &message);
+}
+
+static void
+handle_record(const BusRecord *record)
+{
+	switch ((BusKind) record->kind)
+	{
+		case BUS_BROADCAST:
+			fan_out(record);
+			break;
+		case BUS_DATABASE_WAITING:
+			readiness_waiting(record->payload);
+			break;
+		case BUS_DATABASE_READY:
+			readiness_ready();
+			break;
+		case BUS_GAP:
+			gap(record);
+			break;
+		case BUS_PAD:
+			break;
+	}
+}
+
+bool
+broadcast_read_bus(Size max_bytes)
+{
+	Size		total = 0;
+
+	while (total < max_bytes)
+	{
+		uint64		lost;
+		Size		length = bus_read(&reader, buffer, buffer_size, &lost);
+		Size		offset = 0;
+		BusRecord	record;
+
+		if (lost > 0)
+			lapped(lost);
+		while (bus_next(buffer, length, &offset, &record))
+			handle_record(&record);
+		if (length == 0)
+			return false;
+		total += length;
+	}
+	return true;
+}
+
+bool
+broadcast_bus_has_news(void)
+{
+	return bus_has_news(&reader);
+}
+
+/* What this channel has published is on the ring before anything that is published from now on. */
+void
+broadcast_settle(Channel *channel)
+{
+	while (channel->in_flight > 0 && broadcast_read_bus(1))
+		;
+}

@@ -1,0 +1,36 @@
+/*
+ * broadcast.h
+ *	  Broadcasts: from a client to the bus, and from the bus to the members of a topic (PROTOCOL 4).
+ */
+#ifndef REALTIME_LISTENER_BROADCAST_H
+#define REALTIME_LISTENER_BROADCAST_H
+
+#include "listener/channel.h"
+
+/* At start: memory, and the place in the ring from which this listener reads. May throw. */
+extern void broadcast_init(int listener);
+
+/* A client pushes on a channel. */
+extern void broadcast_push(Channel *channel, const PhxMessage *message, PhxResult result);
+
+/*
+ * Deliver what is on the bus, at most so many bytes (but at least one record); true if there may be more. Only queues
+ * frames, so it may be called in callbacks too.
+ */
+extern bool broadcast_read_bus(Size max_bytes);
+extern bool broadcast_bus_has_news(void);
+
+/*
+ * Before a channel gets a reply, or ends: let what it has broadcast come back first, so that own copies, acks and
+ * replies keep the order of the pushes.
+ */
+extern void broadcast_settle(Channel *channel);
+
+/* A push was refused and wants no ack: tell the channel, at most once a second. */
+extern void broadcast_refused(Channel *channel, RefusalCause cause);
+
+/* When the channel has to be told of refusals, loop clock in ms; PG_UINT64_MAX: not. And telling it. */
+extern uint64 broadcast_refusals_due(const Channel *channel);
+extern void broadcast_tell_refusals(Channel *channel);
+
+#endif							/* REALTIME_LISTENER_BROADCAST_H */

@@ -1,0 +1,362 @@
+/*
+ * channel.c
+ *	  What clients say about topics, and what they are answered (PROTOCOL 2.5, 2.6 and 3).
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "utils/timestamp.h"
+
+#include "listener/broadcast.h"
+#include "listener/channel.h"
+#include "listener/output.h"
+#include "listener/tally.h"
+#include "shared/settings.h"
+#include "wire/join.h"
+
+#define EVENT(name)		slice_equal(message->event_text, SLICE_LITERAL(name))
+
+static char scratch[JWT_MAX_TOKEN];
+
+/* Frame what is written; replies are short. */
+#define REPLY_BOUND(channel, texts) \
+	phx_bound((channel)->join_ref.len + PHX_MAX_REF, (channel)->topic->full_len * 2 + (texts), 0)
+
+void
+channel_reply(Channel *channel, Slice ref, bool ok, Slice response)
+{
+	Writer	   *w = frame_begin(REPLY_BOUND(channel, 0) + response.len);
+
+	phx_write_reply(w, channel->connection->vsn, channel->join_ref, ref, phx_topic_text(topic_full(channel->topic)),
+					ok, response);
+	output_send(channel->connection, frame_finish(FRAME_TEXT));
+}
+
+void
+channel_reply_error(Channel *channel, Slice ref, Slice reason)
+{
+	Writer	   *w = frame_begin(REPLY_BOUND(channel, reason.len));
+
+	phx_write_error_reply(w, channel->connection->vsn, channel->join_ref, ref,
+						  phx_topic_text(topic_full(channel->topic)), reason);
+	output_send(channel->connection, frame_finish(FRAME_TEXT));
+}
+
+void
+channel_system(Channel *channel, Slice extension, bool ok, Slice message)
+{
+	Writer	   *w = frame_begin(REPLY_BOUND(channel, extension.len + message.len));
+
+	phx_write_system(w, channel->connection->vsn, channel->join_ref, phx_topic_text(topic_full(channel->topic)),
+					 extension, ok, message, topic_name(channel->topic));
+	output_send(channel->connection, frame_finish(FRAME_TEXT));
+}
+
+/* Replies that no channel stands behind echo the topic as it came. */
+void
+connection_reply_error(Connection *connection, const PhxMessage *message, Slice join_ref, Slice reason)
+{
+	Writer	   *w = frame_begin(phx_bound(join_ref.len + message->ref.len, message->topic.len + reason.len, 0));
+
+	phx_write_error_reply(w, connection->vsn, join_ref, message->ref, phx_topic_token(message->topic), reason);
+	output_send(connection, frame_finish(FRAME_TEXT));
+}
+
+static void
+connection_reply_ok(Connection *connection, const PhxMessage *message, Slice join_ref)
+{
+	Writer	   *w = frame_begin(phx_bound(join_ref.len + message->ref.len, message->topic.len, 0));
+
+	phx_write_reply(w, connection->vsn, join_ref, message->ref, phx_topic_token(message->topic), true,
+					SLICE_LITERAL("{}"));
+	output_send(connection, frame_finish(FRAME_TEXT));
+}
+
+Channel *
+channel_find(Connection *connection, Slice name)
+{
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+		if (slice_equal(topic_name(channel->topic), name))
+			return channel;
+	return NULL;
+}
+
+void
+channel_drop(Channel *channel)
+{
+	Channel   **link = &channel->connection->channels;
+
+	while (*link != channel)
+		link = &(*link)->next;
+	*link = channel->next;
+	channel->connection->channel_count--;
+	tally(COUNTER_CHANNELS, -1);
+	topic_leave(channel);
+	wheel_cancel(&channel->timer);
+	token_unref(channel->token);
+	free(channel);
+}
+
+void
+channels_drop(Connection *connection)
+{
+	while (connection->channels != NULL)
+		channel_drop(connection->channels);
+}
+
+void
+channel_close(Channel *channel)
+{
+	Writer	   *w = frame_begin(REPLY_BOUND(channel, 0));
+
+	phx_write_close(w, channel->connection->vsn, channel->join_ref, phx_topic_text(topic_full(channel->topic)));
+	output_send(channel->connection, frame_finish(FRAME_TEXT));
+	channel_drop(channel);
+}
+
+void
+channel_shutdown(Channel *channel, Slice message)
+{
+	broadcast_settle(channel);
+	channel_system(channel, SLICE_LITERAL("system"), false, message);
+	channel_close(channel);
+}
+
+/* The server ends a channel whose token is no longer good. */
+static void
+shutdown_for_token(Channel *channel, const TokenRefusal *refusal)
+{
+	char		text[JWT_TEXT_BOUND];
+	Writer		w = writer_fixed(text, sizeof(text));
+
+	jwt_write_shutdown(&w, refusal->status, &refusal->claims, refusal->now);
+	channel_shutdown(channel, writer_written(&w));
+}
+
+/* A new token for the channel. It is never answered; a bad one ends the channel (PROTOCOL 3.9). */
+static void
+push_access_token(Channel *channel, const PhxMessage *message)
+{
+	TokenRefusal refusal;
+	Slice		raw;
+	Token	   *token;
+
+	if (!message->payload_is_json ||
+		join_token_push(message->payload, scratch, sizeof(scratch), &raw) != JOIN_TOKEN_GIVEN ||
+		token_is(channel->token, raw))
+		return;
+	token = token_verify(raw, channel->connection->token, &refusal);
+	if (token == NULL)
+	{
+		shutdown_for_token(channel, &refusal);
+		return;
+	}
+	token_unref(channel->token);
+	channel->token = token;
+	channel_schedule(channel);
+}
+
+/* Presence has no state yet: what would change it is refused, the rest is answered as PROTOCOL 5.1 says. */
+static void
+push_presence(Channel *channel, const PhxMessage *message)
+{
+	Slice		event;
+
+	if (!message->payload_is_json || wjson_type(message->payload) != WJSON_OBJECT)
+		channel_reply_error(channel, message->ref, SLICE_LITERAL("InvalidPresencePayload: expected an object"));
+	else if (!wjson_member(message->payload, SLICE_LITERAL("event"), &event))
+		channel_reply(channel, message->ref, true, SLICE_LITERAL("{}"));
+	else
+	{
+		char		name[16];
+		Slice		text = SLICE_EMPTY;
+
+		if (wjson_string_text(event, name, sizeof(name), &text, NULL) &&
+			slice_equal_nocase(text, SLICE_LITERAL("untrack")))
+			channel_reply(channel, message->ref, true, SLICE_LITERAL("{}"));
+		else if (slice_equal_nocase(text, SLICE_LITERAL("track")))
+			channel_reply_error(channel, message->ref, SLICE_LITERAL("Presence is not available yet"));
+		else
+			channel_reply(channel, message->ref, false, SLICE_LITERAL("{}"));
+	}
+}
+
+/* With another join_ref than the channel's own it is meant for an earlier one, and ignored. */
+static void
+push_leave(Channel *channel, const PhxMessage *message)
+{
+	if (wjson_type(message->join_ref) != WJSON_NULL && !slice_equal(message->join_ref, channel->join_ref))
+		return;
+	broadcast_settle(channel);
+	channel_reply(channel, message->ref, true, SLICE_LITERAL("{}"));
+	channel_close(channel);
+}
+
+/* A push on a channel. Unknown events are not answered. */
+static void
+channel_push(Channel *channel, const PhxMessage *message, PhxResult result)
+{
+	if (EVENT("broadcast"))
+		broadcast_push(channel, message, result);
+	else if (EVENT("phx_leave"))
+		push_leave(channel, message);
+	else if (EVENT("access_token"))
+		push_access_token(channel, message);
+	else if (EVENT("presence"))
+	{
+		broadcast_settle(channel);
+		push_presence(channel, message);
+	}
+}
+
+void
+channel_message(Connection *connection, const PhxMessage *message, PhxResult result)
+{
+	Channel    *channel = NULL;
+	bool		ours = message->has_topic_text && slice_starts_with(message->topic_text, TOPIC_PREFIX);
+
+	if (message->has_topic_text && message->has_event_text && EVENT("heartbeat") &&
+		slice_equal(message->topic_text, SLICE_LITERAL("phoenix")))
+	{
+		connection_reply_ok(connection, message, SLICE_EMPTY);
+		return;
+	}
+	if (ours && message->has_event_text && EVENT("phx_join"))
+	{
+		channel_join(connection, message);
+		return;
+	}
+	if (ours)
+		channel = channel_find(connection, slice_skip(message->topic_text, TOPIC_PREFIX.len));
+	if (channel != NULL && message->has_event_text)
+		channel_push(channel, message, result);
+	else if (channel != NULL)
+		return;
+	else if (message->has_event_text && EVENT("phx_leave"))
+		connection_reply_ok(connection, message, message->join_ref);
+	else
+		connection_reply_error(connection, message, SLICE_EMPTY, SLICE_LITERAL("unmatched topic"));
+}
+
+/* Milliseconds from now until that second begins; bounded, so that the sum with the clock can't overflow. */
+static uint64
+until_second(int64 second)
+{
+	struct timespec now;
+	int64		left;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	left = second - (int64) now.tv_sec;
+	if (left <= 0)
+		return 0;
+	return (uint64) Min(left, (int64) 1000000) * 1000 - now.tv_nsec / 1000000;
+}
+
+void
+channel_schedule(Channel *channel)
+{
+	uint64		due = connection_clock() + until_second(channel->token->exp);
+
+	if (channel->awaits_ready)
+		due = Min(due, channel->ready_deadline);
+	due = Min(due, broadcast_refusals_due(channel));
+	wheel_set(&connection_wheel, &channel->timer, due);
+}
+
+/* One timer for all that a channel waits for. */
+static void
+channel_timer_fired(Timer *timer)
+{
+	Channel    *channel = (Channel *) ((char *) timer - offsetof(Channel, timer));
+	TokenRefusal refusal;
+	uint64		now = connection_clock();
+
+	memset(&refusal, 0, sizeof(refusal));
+	refusal.now = token_clock();
+	refusal.claims.exp = channel->token->exp;
+	refusal.status = jwt_recheck(channel->token->exp, refusal.now);
+	if (refusal.status != JWT_OK)
+	{
+		shutdown_for_token(channel, &refusal);
+		return;
+	}
+	if (channel->awaits_ready && now >= channel->ready_deadline)
+	{
+		channel_shutdown(channel, SLICE_LITERAL("Replication connection was not established in time"));
+		return;
+	}
+	if (now >= broadcast_refusals_due(channel))
+		broadcast_tell_refusals(channel);
+	channel_schedule(channel);
+}
+
+/* The timer of a new channel. */
+void
+channel_start_timer(Channel *channel)
+{
+	channel->timer.fire = channel_timer_fired;
+	channel_schedule(channel);
+}
+
+void
+channels_each(void (*function) (Channel *channel, void *arg), void *arg)
+{
+	for (uint32 slot = 0; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection != NULL)
+			for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+				function(channel, arg);
+	}
+}
+
+/* `Server requested disconnect` on each topic, then close (PROTOCOL 1.5, 3.7). */
+static void
+disconnect(Connection *connection)
+{
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+	{
+		Writer	   *w = frame_begin(REPLY_BOUND(channel, 64));
+
+		phx_write_system(w, connection->vsn, SLICE_EMPTY, phx_topic_text(topic_full(channel->topic)),
+						 SLICE_LITERAL("system"), true, SLICE_LITERAL("Server requested disconnect"), SLICE_EMPTY);
+		output_send(connection, frame_finish(FRAME_TEXT));
+	}
+	connection_close(connection, CLOSE_RESTART, "Server requested disconnect", false);
+}
+
+void
+channels_disconnect_all(void)
+{
+	for (uint32 slot = 0; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection != NULL && connection->state == CONNECTION_OPEN)
+			disconnect(connection);
+	}
+}
+
+void
+channels_recheck_tokens(void)
+{
+	TokenRefusal refusal;
+
+	for (uint32 slot = 0; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+		bool		good = true;
+
+		if (connection == NULL || connection->state != CONNECTION_OPEN)
+			continue;
+		for (Channel *channel = connection->channels; channel != NULL && good; channel = channel->next)
+			good = token_still_good(channel->token, &refusal) || refusal.status == JWT_EXPIRED;
+		if (good)
+			good = token_still_good(connection->token, &refusal) || refusal.status == JWT_EXPIRED ||
+				refusal.status == JWT_EXPIRED_FRACTION;
+		if (!good)
+			disconnect(connection);
+	}
+}

@@ -1,0 +1,360 @@
+/*
+ * http.c
+ *	  HTTP requests.
+ */
+#include "postgres.h"
+
+#include <openssl/sha.h>
+
+#include "common/base64.h"
+
+#include "listener/channel.h"
+#include "listener/http.h"
+#include "listener/output.h"
+#include "listener/tally.h"
+#include "shared/settings.h"
+#include "wire/url.h"
+
+#define JSON_TYPE		"application/json; charset=utf-8"
+#define TEXT_TYPE		"text/plain; charset=utf-8"
+
+/* What the key of a handshake is hashed with (RFC 6455, 4.2.2). */
+#define WEBSOCKET_GUID	"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+#define WEBSOCKET_KEY_MAX	128
+
+/* Long values of headers are not quoted whole. */
+#define QUOTED_MAX		256
+
+typedef struct Request
+{
+	Connection *connection;
+	const HttpHead *head;		/* NULL: could not be read */
+	bool		keep_alive;
+} Request;
+
+static char key_buffer[JWT_MAX_TOKEN + 1];
+
+static const char *
+reason_phrase(int status)
+{
+	switch (status)
+	{
+		case 200:
+			return "OK";
+		case 204:
+			return "No Content";
+		case 400:
+			return "Bad Request";
+		case 401:
+			return "Unauthorized";
+		case 403:
+			return "Forbidden";
+		case 404:
+			return "Not Found";
+		case 429:
+			return "Too Many Requests";
+		case 431:
+			return "Request Header Fields Too Large";
+		default:
+			return "Internal Server Error";
+	}
+}
+
+/* An id for the request, as the reference gives one. */
+static void
+write_request_id(Writer *w)
+{
+	unsigned char random[12];
+
+	if (!pg_strong_random(random, sizeof(random)))
+		memset(random, 0, sizeof(random));
+	for (int i = 0; i < (int) sizeof(random); i++)
+	{
+		writer_char(w, "0123456789abcdef"[random[i] >> 4]);
+		writer_char(w, "0123456789abcdef"[random[i] & 0xF]);
+	}
+}
+
+static bool
+has_method(const Request *request, Slice method)
+{
+	return request->head != NULL && slice_equal(request->head->method, method);
+}
+
+/* Answer. type NULL: no body; headers: further ones, each with its line end, may be NULL. */
+static void
+answer(Request *request, int status, const char *type, Slice body, const char *headers)
+{
+	Writer	   *w = frame_begin(2048 + body.len);
+
+	writer_literal(w, "HTTP/1.1 ");
+	writer_int(w, status);
+	writer_char(w, ' ');
+	writer_cstring(w, reason_phrase(status));
+	writer_literal(w, "\r\nx-request-id: ");
+	write_request_id(w);
+	if (type != NULL)
+	{
+		writer_literal(w, "\r\ncontent-type: ");
+		writer_cstring(w, type);
+	}
+	if (status != 204)
+	{
+		writer_literal(w, "\r\ncontent-length: ");
+		writer_uint(w, body.len);
+	}
+	writer_cstring(w, request->keep_alive ? "\r\n" : "\r\nconnection: close\r\n");
+	if (headers != NULL)
+		writer_cstring(w, headers);
+	writer_literal(w, "\r\n");
+	if (!has_method(request, SLICE_LITERAL("HEAD")))
+		writer_slice(w, body);
+	output_send(request->connection, frame_finish_plain());
+	if (request->keep_alive)
+		connection_await_request(request->connection);
+	else
+		connection_finish(request->connection);
+}
+
+static void
+answer_json(Request *request, int status, Slice body)
+{
+	answer(request, status, JSON_TYPE, body, NULL);
+}
+
+/* A connect that is refused. */
+static void
+refuse(Request *request, int status, Slice text)
+{
+	char		buffer[512];
+	Writer		w = writer_fixed(buffer, sizeof(buffer));
+
+	jwt_write_error_body(&w, text);
+	answer_json(request, status, writer_written(&w));
+}
+
+/* A handshake with a header that is missing or wrong: "'NAME' header WHAT", and what it is. */
+static void
+refuse_header(Request *request, const char *name, const char *what, const Slice *got)
+{
+	char		buffer[256 + WRITER_JSON_STRING_BOUND(QUOTED_MAX)];
+	Writer		w = writer_fixed(buffer, sizeof(buffer));
+
+	writer_char(&w, '\'');
+	writer_cstring(&w, name);
+	writer_literal(&w, "' header ");
+	writer_cstring(&w, what);
+	if (got != NULL)
+	{
+		writer_literal(&w, ", got [");
+		if (got->data != NULL)
+			writer_json_string(&w, slice_cut_text(*got, QUOTED_MAX));
+		writer_literal(&w, "]");
+	}
+	answer(request, 400, TEXT_TYPE, writer_written(&w), NULL);
+}
+
+/* The parts of a WebSocket handshake (PROTOCOL 1.4, step 2). */
+static bool
+check_handshake(Request *request, Slice *key)
+{
+	const HttpHead *head = request->head;
+	Slice		value;
+
+	if (!has_method(request, SLICE_LITERAL("GET")))
+		answer(request, 400, NULL, SLICE_EMPTY, NULL);
+	else if (!http_header_holds(head, SLICE_LITERAL("connection"), SLICE_LITERAL("upgrade")))
+	{
+		(void) http_header(head, SLICE_LITERAL("connection"), &value);
+		refuse_header(request, "connection", "must contain 'upgrade'", &value);
+	}
+	else if (!http_header_holds(head, SLICE_LITERAL("upgrade"), SLICE_LITERAL("websocket")))
+	{
+		(void) http_header(head, SLICE_LITERAL("upgrade"), &value);
+		refuse_header(request, "upgrade", "must contain 'websocket'", &value);
+	}
+	else if (!http_header(head, SLICE_LITERAL("sec-websocket-key"), key))
+		refuse_header(request, "sec-websocket-key", "is absent", NULL);
+	else if (key->len > WEBSOCKET_KEY_MAX)
+		refuse_header(request, "sec-websocket-key", "is too long", NULL);
+	else if (!http_header(head, SLICE_LITERAL("sec-websocket-version"), &value) ||
+			 !slice_equal(value, SLICE_LITERAL("13")))
+		refuse_header(request, "sec-websocket-version", "must equal '13'", &value);
+	else
+		return true;
+	return false;
+}
+
+/* The protocol version: 0 if it is none that we speak. */
+static int
+requested_vsn(const Request *request)
+{
+	char		buffer[64];
+	Slice		text;
+
+	switch (url_query_param(request->head->query, SLICE_LITERAL("vsn"), buffer, sizeof(buffer), &text))
+	{
+		case URL_PARAM_ABSENT:
+			return PHX_V1;
+		case URL_PARAM_TEXT:
+			return vsn_parse(text);
+		default:
+			return 0;
+	}
+}
+
+/* The key of the connect: of the header x-api-key, else of the parameter apikey. False: there is none. */
+static bool
+requested_key(const Request *request, Slice *key)
+{
+	*key = SLICE_EMPTY;
+	if (http_header(request->head, SLICE_LITERAL("x-api-key"), key))
+		return true;
+	switch (url_query_param(request->head->query, SLICE_LITERAL("apikey"), key_buffer, sizeof(key_buffer), key))
+	{
+		case URL_PARAM_TEXT:
+			return true;
+		case URL_PARAM_INVALID:
+			*key = SLICE_EMPTY;
+			return true;
+		default:
+			return false;
+	}
+}
+
+/* 101, and what comes from now on are frames. Takes over the token. */
+static void
+upgrade(Request *request, Slice key, Token *token, int vsn)
+{
+	char		text[WEBSOCKET_KEY_MAX + sizeof(WEBSOCKET_GUID)];
+	Writer		hashed = writer_fixed(text, sizeof(text));
+	unsigned char digest[SHA_DIGEST_LENGTH];
+	char		accept[64];
+	Writer	   *w = frame_begin(512);
+
+	writer_slice(&hashed, key);
+	writer_literal(&hashed, WEBSOCKET_GUID);
+	SHA1((unsigned char *) text, hashed.len, digest);
+	writer_literal(w, "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
+				   "sec-websocket-accept: ");
+	writer_bytes(w, accept, pg_b64_encode((char *) digest, sizeof(digest), accept, sizeof(accept)));
+	writer_literal(w, "\r\n\r\n");
+	output_send(request->connection, frame_finish_plain());
+	connection_upgraded(request->connection, token, vsn);
+	request->connection->sent = 0;
+}
+
+/*
+ * The checks of PROTOCOL 1.4 in their order. (Headers that policies will want to see, x-*, have to be kept here, too:
+ * they are gone once the request is answered.)
+ */
+static void
+connect_websocket(Request *request)
+{
+	Connection *connection = request->connection;
+	TokenRefusal refusal;
+	Token	   *token = NULL;
+	Slice		api_key;
+	Slice		key;
+	Slice		text;
+	int			vsn = requested_vsn(request);
+	int			status;
+
+	request->keep_alive = false;
+	if (vsn == 0)
+		answer(request, 403, NULL, SLICE_EMPTY, NULL);
+	else if (!check_handshake(request, &key))
+		;
+	else if (!requested_key(request, &api_key))
+		refuse(request, 401, JWT_API_KEY_MISSING);
+	else if ((token = token_verify(api_key, NULL, &refusal)) == NULL)
+	{
+		status = jwt_connect_refusal(refusal.status, &text);
+		refuse(request, status, text);
+	}
+	else if (connection->over_limit)
+		refuse(request, 429, SLICE_LITERAL("Too many connected users"));
+	else if (join_rate_reached())
+		refuse(request, 429, SLICE_LITERAL("Too many joins per second"));
+	else
+	{
+		upgrade(request, key, token, vsn);
+		return;
+	}
+	token_unref(token);
+	tally(COUNTER_CONNECTS_REFUSED, 1);
+}
+
+/* Preflight of a browser for the REST interface. */
+static bool
+is_preflight(const Request *request)
+{
+	Slice		path = request->head->path;
+
+	if (!has_method(request, SLICE_LITERAL("OPTIONS")))
+		return false;
+	if (slice_starts_with(path, SLICE_LITERAL("/realtime/v1/")))
+		path = slice_skip(path, sizeof("/realtime/v1") - 1);
+	return slice_equal(path, SLICE_LITERAL("/api/broadcast")) ||
+		slice_starts_with(path, SLICE_LITERAL("/api/broadcast/"));
+}
+
+static void
+route(Request *request)
+{
+	UrlRoute	where = url_route(request->head->path);
+	bool		reads = has_method(request, SLICE_LITERAL("GET")) || has_method(request, SLICE_LITERAL("HEAD"));
+
+	if (where == URL_WEBSOCKET)
+		connect_websocket(request);
+	else if (where == URL_HEALTHCHECK && reads)
+		answer(request, 200, TEXT_TYPE, SLICE_LITERAL("ok"), NULL);
+	else if (where == URL_PING && reads)
+		answer_json(request, 200, SLICE_LITERAL("{\"message\":\"Success\"}"));
+	else if (is_preflight(request))
+		answer(request, 204, NULL, SLICE_EMPTY,
+			   "access-control-allow-origin: *\r\n"
+			   "access-control-allow-methods: POST, OPTIONS\r\n"
+			   "access-control-allow-headers: authorization, apikey, content-type, x-client-info\r\n"
+			   "access-control-max-age: 86400\r\n");
+	else if (slice_equal(request->head->path, SLICE_LITERAL("/metrics")) && reads)
+		answer(request, 403, NULL, SLICE_EMPTY, NULL);
+	else
+		answer_json(request, 404, SLICE_LITERAL("{\"message\":\"Not Found\"}"));
+}
+
+/*
+ * May another request come on this connection? Not after one with a body, which nobody reads: what is left of it is
+ * thrown away while the connection closes.
+ */
+static bool
+may_keep_alive(const HttpHead *head)
+{
+	Slice		value;
+
+	if (http_header(head, SLICE_LITERAL("transfer-encoding"), &value) ||
+		(http_header(head, SLICE_LITERAL("content-length"), &value) && !slice_equal(value, SLICE_LITERAL("0"))) ||
+		http_header_holds(head, SLICE_LITERAL("connection"), SLICE_LITERAL("close")))
+		return false;
+	return head->minor_version > 0 ||
+		http_header_holds(head, SLICE_LITERAL("connection"), SLICE_LITERAL("keep-alive"));
+}
+
+void
+http_request(Connection *connection, const HttpHead *head)
+{
+	Request		request = {.connection = connection, .head = head, .keep_alive = may_keep_alive(head)};
+
+	route(&request);
+}
+
+void
+http_bad_request(Connection *connection, HttpHeadResult result)
+{
+	Request		request = {.connection = connection};
+
+	if (result == HTTP_HEAD_TOO_LONG)
+		answer_json(&request, 431, SLICE_LITERAL("{\"message\":\"Request Header Fields Too Large\"}"));
+	else
+		answer_json(&request, 400, SLICE_LITERAL("{\"message\":\"Bad Request\"}"));
+}

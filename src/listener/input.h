@@ -1,0 +1,16 @@
+/*
+ * input.h
+ *	  From the bytes of a socket to requests and messages.
+ */
+#ifndef REALTIME_LISTENER_INPUT_H
+#define REALTIME_LISTENER_INPUT_H
+
+#include "listener/connection.h"
+
+/* Bytes have come; they are changed (unmasked) where they lie. What they are depends on the state of the connection. */
+extern void input_received(Connection *connection, char *data, Size length);
+
+/* Forget a request or a message that has come in part. */
+extern void input_drop(Connection *connection);
+
+#endif							/* REALTIME_LISTENER_INPUT_H */

@@ -1,0 +1,167 @@
+/*
+ * inspect.c
+ *	  What this listener shows of itself. Never a token.
+ *
+ * A cursor is where to go on: the slot of a connection, and for channels in the upper half how many of its channels
+ * have been shown. Rows that come or go between two pages may be missed or not, as in any view of what is running.
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "listener/channel.h"
+#include "listener/inspect.h"
+#include "shared/inspect.h"
+#include "shared/registry.h"
+
+/* The number by which a connection is known in SQL. */
+static int64
+connection_id(const Connection *connection, int listener)
+{
+	return (int64) connection->serial * REALTIME_MAX_LISTENERS + listener;
+}
+
+/* A time as any session reads it, whatever its time zone. */
+static void
+write_time(InspectWriter *writer, TimestampTz time)
+{
+	struct pg_tm tm;
+	fsec_t		fsec;
+	char		text[64];
+
+	if (timestamp2tm(time, NULL, &tm, &fsec, NULL, NULL) != 0)
+	{
+		inspect_null(writer);
+		return;
+	}
+	snprintf(text, sizeof(text), "%04d-%02d-%02d %02d:%02d:%02d.%06d+00", tm.tm_year, tm.tm_mon, tm.tm_mday,
+			 tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec);
+	inspect_text(writer, slice_cstring(text));
+}
+
+/* id, listener, client_addr, vsn, role, sub, connected_at, last_seen, channels, queued_bytes, sent, received */
+static void
+write_connection(InspectWriter *writer, const Connection *connection, int listener)
+{
+	const Token *token = connection->token;
+	TimestampTz silent = (TimestampTz) (connection_clock() - connection->last_received) * 1000;
+
+	inspect_row_begin(writer);
+	inspect_int(writer, connection_id(connection, listener));
+	inspect_int(writer, listener);
+	inspect_text(writer, slice_cstring(connection->address));
+	if (connection->vsn == 0)
+		inspect_null(writer);
+	else
+		inspect_text(writer, connection->vsn == PHX_V1 ? SLICE_LITERAL("1.0.0") : SLICE_LITERAL("2.0.0"));
+	if (token != NULL && token->has_role)
+		inspect_text(writer, token_role(token));
+	else
+		inspect_null(writer);
+	if (token != NULL && token->has_sub)
+		inspect_text(writer, token_sub(token));
+	else
+		inspect_null(writer);
+	write_time(writer, connection->connected_at);
+	write_time(writer, GetCurrentTimestamp() - silent);
+	inspect_int(writer, connection->channel_count);
+	inspect_int(writer, connection->queued_bytes);
+	inspect_int(writer, connection->sent);
+	inspect_int(writer, connection->received);
+}
+
+static void
+write_connections(InspectWriter *writer, int listener)
+{
+	for (uint64 slot = writer->cursor; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		writer->cursor = slot;
+		if (connection == NULL)
+			continue;
+		write_connection(writer, connection, listener);
+		if (!inspect_row_end(writer))
+			return;
+	}
+	writer->finished = true;
+}
+
+/* topic, private, connection, joined_at, presence_key, subscriptions */
+static void
+write_channel(InspectWriter *writer, const Channel *channel, int listener)
+{
+	inspect_row_begin(writer);
+	inspect_text(writer, topic_name(channel->topic));
+	inspect_text(writer, channel->topic->is_private ? SLICE_LITERAL("t") : SLICE_LITERAL("f"));
+	inspect_int(writer, connection_id(channel->connection, listener));
+	write_time(writer, channel->joined_at);
+	if (channel->presence_key.len > 0)
+		inspect_text(writer, channel->presence_key);
+	else
+		inspect_null(writer);
+	inspect_int(writer, channel->subscriptions);
+}
+
+/* The channels of one connection from the nth on; false: the page is full, *n is where to go on. */
+static bool
+write_channels_of(InspectWriter *writer, const Connection *connection, uint32 *n, int listener)
+{
+	uint32		i = 0;
+
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next, i++)
+	{
+		if (i < *n)
+			continue;
+		write_channel(writer, channel, listener);
+		if (!inspect_row_end(writer))
+		{
+			*n = i;
+			return false;
+		}
+	}
+	*n = 0;
+	return true;
+}
+
+static void
+write_channels(InspectWriter *writer, int listener)
+{
+	uint32		n = writer->cursor >> 32;
+
+	for (uint32 slot = (uint32) writer->cursor; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection != NULL && !write_channels_of(writer, connection, &n, listener))
+		{
+			writer->cursor = (uint64) n << 32 | slot;
+			return;
+		}
+		n = 0;
+	}
+	writer->finished = true;
+}
+
+void
+listener_inspect(int listener)
+{
+	InspectWriter writer;
+
+	if (!inspect_pending(listener, &writer))
+		return;
+	writer.finished = false;
+	switch (writer.what)
+	{
+		case INSPECT_CONNECTIONS:
+			write_connections(&writer, listener);
+			break;
+		case INSPECT_CHANNELS:
+			write_channels(&writer, listener);
+			break;
+		default:
+			writer.finished = true;
+			break;
+	}
+	inspect_answer(listener, &writer);
+}

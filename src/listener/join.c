@@ -1,0 +1,284 @@
+/*
+ * join.c
+ *	  phx_join: checks, replies, and what follows a join (PROTOCOL 3.2 to 3.6).
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "listener/broadcast.h"
+#include "listener/channel.h"
+#include "listener/output.h"
+#include "listener/readiness.h"
+#include "listener/tally.h"
+#include "shared/settings.h"
+#include "wire/join.h"
+
+/* What a join came to. */
+typedef struct Join
+{
+	Connection *connection;
+	const PhxMessage *message;
+	Slice		name;			/* of the topic, without prefix */
+	Channel    *old;			/* the same topic is joined already */
+	JoinConfig	config;
+	Token	   *token;
+	char		refusal[JWT_TEXT_BOUND];
+} Join;
+
+static uint32 numbers;			/* channels made so far */
+
+/* The second that joins are counted in. */
+static uint64 window_start;		/* loop clock, ms */
+static int64 window_joins;		/* of all listeners, when it began */
+
+/*
+ * Joins per second are limited over all listeners. Each takes a second of its own, and counts in it what all of them
+ * have let in or refused.
+ */
+static int64
+joins_so_far(void)
+{
+	return tally_total(COUNTER_JOINS) + tally_total(COUNTER_JOINS_REFUSED);
+}
+
+bool
+join_rate_reached(void)
+{
+	uint64		now = connection_clock();
+
+	if (window_start == 0 || now >= window_start + 1000)
+	{
+		window_start = now;
+		window_joins = joins_so_far();
+	}
+	return joins_so_far() - window_joins >= realtime_max_joins_per_second;
+}
+
+/* The scratch of the join parser: as long as the longest payload of this kind needs to be. */
+static char *
+join_scratch(Size size)
+{
+	static char *scratch;
+	static Size scratch_size;
+
+	if (size > scratch_size)
+	{
+		free(scratch);
+		scratch_size = Max(size, 8192);
+		scratch = malloc(scratch_size);
+		if (scratch == NULL)
+			scratch_size = 0;
+	}
+	return scratch;
+}
+
+/* Read the payload. NULL: fine; else why the join is refused. */
+static const char *
+read_config(Join *join)
+{
+	Slice		payload = join->message->payload;
+	char	   *scratch = join_scratch(payload.len);
+
+	if (!join->message->payload_is_json)
+		return "InvalidJoinPayload: expected JSON";
+	if (scratch == NULL)
+		return "Unknown Error on Channel";
+	return join_parse(payload, scratch, payload.len, &join->config);
+}
+
+/* The token of the join, or that of the connect, verified again. */
+static const char *
+check_token(Join *join)
+{
+	Token	   *connect_token = join->connection->token;
+	TokenRefusal refusal;
+	Writer		w = writer_fixed(join->refusal, sizeof(join->refusal) - 1);
+
+	if (join->config.has_token)
+		join->token = token_verify(join->config.token, connect_token, &refusal);
+	else if (token_still_good(connect_token, &refusal))
+		join->token = token_ref(connect_token);
+	if (join->token != NULL)
+		return NULL;
+	jwt_write_join_refusal(&w, refusal.status, &refusal.claims, refusal.now);
+	join->refusal[w.len] = '\0';
+	return join->refusal;
+}
+
+/* All checks, in the order of PROTOCOL 3.4. NULL: the join may go on; else its refusal. */
+static const char *
+check_join(Join *join)
+{
+	const char *refusal;
+
+	if (join->name.len == 0)
+		return "TopicNameRequired: You must provide a topic name";
+	if (join->name.len > REALTIME_MAX_TOPIC)
+		return "InvalidTopic: The topic is longer than " CppAsString2(REALTIME_MAX_TOPIC) " bytes";
+	refusal = read_config(join);
+	if (refusal != NULL)
+		return refusal;
+	if (join->connection->channel_count - (join->old != NULL ? 1 : 0) >= (uint32) realtime_max_channels_per_client)
+		return "ChannelRateLimitReached: Too many channels";
+	refusal = check_token(join);
+	if (refusal != NULL)
+		return refusal;
+	if (join->config.is_private)
+		return "Unauthorized: Private channels are not available yet";
+	if (join->config.has_replay)
+		return "UnableToReplayMessages: Replay is not allowed for public channels";
+	return NULL;
+}
+
+/* Make the channel and enter its topic; NULL if there is no memory. Takes over the token. */
+static Channel *
+make_channel(Join *join)
+{
+	Slice		join_ref = join->message->join_ref;
+	Slice		key = join->config.has_presence_key ? join->config.presence_key : SLICE_EMPTY;
+	Channel    *channel = malloc(offsetof(Channel, bytes) + join_ref.len + key.len);
+
+	if (channel == NULL)
+		return NULL;
+	memset(channel, 0, offsetof(Channel, bytes));
+	channel->connection = join->connection;
+	channel->number = ++numbers;
+	channel->joined_at = GetCurrentTimestamp();
+	channel->self = join->config.broadcast_self;
+	channel->ack = join->config.broadcast_ack;
+	channel->presence_enabled = join->config.presence_enabled;
+	channel->subscriptions = join->config.legacy ? 1 : join->config.changes_count;
+	channel->join_ref = slice_make(channel->bytes, join_ref.len);
+	channel->presence_key = slice_make(channel->bytes + join_ref.len, key.len);
+	memcpy(channel->bytes, join_ref.data, join_ref.len);
+	if (key.len > 0)
+		memcpy(channel->bytes + join_ref.len, key.data, key.len);
+	if (!topic_enter(channel, join->name, false))
+	{
+		free(channel);
+		return NULL;
+	}
+	channel->token = join->token;
+	join->token = NULL;
+	channel->next = join->connection->channels;
+	join->connection->channels = channel;
+	join->connection->channel_count++;
+	return channel;
+}
+
+/* The entries of the join, or the one that a topic without any config stands for, as an ok reply. */
+static void
+reply_joined(Channel *channel, Join *join)
+{
+	Slice		changes = join->config.postgres_changes;
+	char		legacy[256 + WRITER_JSON_STRING_BOUND(REALTIME_MAX_TOPIC)];
+	Writer		measure = writer_measuring();
+	Writer		response;
+	char	   *buffer;
+
+	if (join->config.legacy)
+	{
+		Writer		w = writer_fixed(legacy, sizeof(legacy));
+
+		join_write_legacy_changes(&w, join->name);
+		changes = writer_written(&w);
+	}
+	join_write_response(&measure, changes);
+	buffer = malloc(measure.len);
+	response = writer_fixed(buffer, measure.len);
+	join_write_response(&response, changes);
+	if (response.failed)
+		output_queue(channel->connection, NULL);
+	else
+		channel_reply(channel, join->message->ref, true, writer_written(&response));
+	free(buffer);
+}
+
+/* A member of the config had a bad value and took its default. */
+static void
+warn_of_config(Channel *channel, unsigned warnings)
+{
+	char		text[JOIN_WARNING_BOUND];
+	Writer		w = writer_fixed(text, sizeof(text));
+
+	if (warnings == 0)
+		return;
+	join_write_warning(&w, warnings);
+	channel_system(channel, SLICE_LITERAL("system"), false, writer_written(&w));
+}
+
+/* presence_state: nobody tracks anything yet. */
+static void
+send_presence_state(Channel *channel)
+{
+	Writer	   *w = frame_begin(phx_bound(channel->join_ref.len, channel->topic->full_len, 2));
+
+	phx_write_push(w, channel->connection->vsn, channel->join_ref, phx_topic_text(topic_full(channel->topic)),
+				   SLICE_LITERAL("presence_state"), SLICE_LITERAL("{}"));
+	output_send(channel->connection, frame_finish(FRAME_TEXT));
+}
+
+/* What follows the ok reply, in the order of PROTOCOL 3.6. */
+static void
+after_join(Channel *channel, Join *join)
+{
+	warn_of_config(channel, join->config.warnings);
+	if (channel->subscriptions > 0)
+		channel_system(channel, SLICE_LITERAL("postgres_changes"), false,
+					   SLICE_LITERAL("Postgres Changes are not available yet"));
+	readiness_joined(channel, join->config.replication_ready);
+	if (channel->presence_enabled)
+		send_presence_state(channel);
+	channel_start_timer(channel);
+}
+
+static void
+refuse(Join *join, const char *reason)
+{
+	tally(COUNTER_JOINS_REFUSED, 1);
+	connection_reply_error(join->connection, join->message, join->message->join_ref, slice_cstring(reason));
+}
+
+/*
+ * The topic may be joined already on this connection: then the old channel ends, whether the new one is let in or not,
+ * and its phx_close comes after the new reply, as in the reference.
+ */
+void
+channel_join(Connection *connection, const PhxMessage *message)
+{
+	Join		join = {
+		.connection = connection,
+		.message = message,
+		.name = slice_skip(message->topic_text, TOPIC_PREFIX.len)
+	};
+	const char *refusal;
+	Channel    *channel;
+
+	if (join_rate_reached())
+	{
+		refuse(&join, "ClientJoinRateLimitReached: Too many joins per second");
+		connection_close(connection, CLOSE_GOING_AWAY, "Too many joins per second", false);
+		return;
+	}
+	join.old = channel_find(connection, join.name);
+	if (join.old != NULL)
+		broadcast_settle(join.old);
+
+	refusal = check_join(&join);
+	channel = refusal == NULL ? make_channel(&join) : NULL;
+	if (channel == NULL)
+		refuse(&join, refusal != NULL ? refusal : "Unknown Error on Channel");
+	else
+	{
+		tally(COUNTER_JOINS, 1);
+		tally(COUNTER_CHANNELS, 1);
+		connection_joined(connection);
+		reply_joined(channel, &join);
+	}
+	token_unref(join.token);
+	if (join.old != NULL)
+		channel_close(join.old);
+	if (channel != NULL)
+		after_join(channel, &join);
+}

@@ -1,0 +1,235 @@
+/*
+ * listener.c
+ *	  The worker: its start, its loop, and how it leaves.
+ *
+ * It sleeps in a WaitEventSet on its latch, the postmaster and one descriptor that stands for the whole libuv loop, in which libwebsockets
+ * and the listening sockets live. Nothing throws while libuv runs; what may throw comes between two runs. README.md
+ * has the order of a turn and the reasons for it.
+ */
+#include "postgres.h"
+
+#include <poll.h>
+
+#include <uv.h>
+
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "utils/memutils.h"
+#include "utils/wait_event.h"
+
+#include "listener/broadcast.h"
+#include "listener/channel.h"
+#include "listener/inspect.h"
+#include "listener/listener.h"
+#include "listener/output.h"
+#include "listener/server.h"
+#include "listener/socket.h"
+#include "listener/tally.h"
+#include "shared/bus.h"
+#include "shared/compat.h"
+#include "shared/settings.h"
+#include "shared/worker.h"
+
+/* Bytes of the bus that are delivered before sockets are looked at again. */
+#define BUS_TURN			(4 * 1024 * 1024)
+
+/* libuv runs at most so often in a turn: libwebsockets asks for a second run after each event. */
+#define UV_RUNS				2
+
+/* Pause before addresses that could not be served are tried again, in ms. */
+#define RETRY_MIN			500
+#define RETRY_MAX			30000
+
+/* How long clients get to be told that the server goes, in ms. */
+#define GOODBYE_TIME		1000
+
+static int	listener;
+static uv_loop_t loop;
+static WaitEventSet *events;
+static uint64 retry_at;			/* loop clock, ms; while some address is not served */
+static uint64 retry_pause;
+static char *known_secret;		/* the secret that the clients' tokens were verified with */
+
+/* Our part of the gauges ends with us. */
+static void
+at_exit(int code, Datum argument)
+{
+	tally_flush();
+	tally_withdraw_gauges();
+}
+
+static void
+make_wait_set(void)
+{
+	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "realtime listener", ALLOCSET_SMALL_SIZES);
+
+	events = create_wait_event_set(context, 3);
+	AddWaitEventToSet(events, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(events, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(events, WL_SOCKET_READABLE, uv_backend_fd(&loop), NULL, NULL);
+}
+
+/* Everything that is there once per process. */
+static void
+set_up(void)
+{
+	connections_init();
+	topics_init();
+	broadcast_init(listener);
+	before_shmem_exit(at_exit, (Datum) 0);
+	known_secret = strdup(realtime_jwt_secret);
+	if (uv_loop_init(&loop) != 0 || !server_start(&loop))
+	{
+		registry_set_state(WORKER_FAILING, "could not start libwebsockets",
+						   "Install its libuv plug-in (package libwebsockets-evlib-uv).");
+		ereport(FATAL,
+				(errmsg("realtime listener could not start libwebsockets"),
+				 errhint("Install its libuv plug-in (package libwebsockets-evlib-uv).")));
+	}
+	make_wait_set();
+	retry_pause = RETRY_MIN;
+}
+
+/* Serve the addresses, or those that were not served so far; after a failure, later again. */
+static void
+open_sockets(void)
+{
+	(void) sockets_open(&loop, listener);
+	if (sockets_incomplete())
+	{
+		retry_at = connection_clock() + retry_pause;
+		retry_pause = Min(retry_pause * 2, RETRY_MAX);
+	}
+	else
+		retry_at = 0;
+}
+
+/* A changed secret ends the clients whose tokens it no longer verifies; nothing else that is reloaded drops a socket. */
+static void
+reloaded(void)
+{
+	if (known_secret != NULL && strcmp(known_secret, realtime_jwt_secret) != 0)
+		channels_recheck_tokens();
+	if (known_secret != NULL)
+		explicit_bzero(known_secret, strlen(known_secret));
+	free(known_secret);
+	known_secret = strdup(realtime_jwt_secret);
+}
+
+/* Let libuv and libwebsockets do what there is to do. Nothing throws in here. */
+static void
+run_sockets(void)
+{
+	for (int i = 0; i < UV_RUNS; i++)
+	{
+		uv_run(&loop, UV_RUN_NOWAIT);
+		if (uv_backend_timeout(&loop) != 0)
+			break;
+	}
+}
+
+static int64
+sooner(int64 a, int64 b)
+{
+	return a < 0 ? b : b < 0 ? a : Min(a, b);
+}
+
+/* How long may we sleep? 0: not at all; -1: until something happens. */
+static int64
+sleep_time(void)
+{
+	int64		wait;
+
+	if (output_waiting() || broadcast_bus_has_news())
+		return 0;
+	wait = sooner(uv_backend_timeout(&loop), wheel_wait(&connection_wheel, connection_clock()));
+	wait = sooner(wait, sockets_wait());
+	if (retry_at != 0)
+		wait = sooner(wait, retry_at > connection_clock() ? (int64) (retry_at - connection_clock()) : 0);
+	return wait;
+}
+
+/*
+ * One turn without the sleep: what is on the bus goes into the queues, the queues go to the sockets, the sockets are
+ * read. Writing comes before libuv runs, since what libwebsockets asks of libuv takes effect there.
+ */
+static void
+turn(void)
+{
+	connection_clock_read();
+	(void) broadcast_read_bus(BUS_TURN);
+	listener_inspect(listener);
+	wheel_turn(&connection_wheel, connection_clock());
+	sockets_resume();
+	output_turn();
+	run_sockets();
+	connections_recycle();
+	tally_flush();
+}
+
+/* Tell the clients that we go, and see them off; but not for long. */
+static void
+say_goodbye(void)
+{
+	uint64		end;
+
+	sockets_close();
+	connection_clock_read();
+	end = connection_clock() + GOODBYE_TIME;
+	channels_disconnect_all();
+	while (connections_count() > 0 && connection_clock() < end)
+	{
+		struct pollfd fd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+
+		turn();
+		if (!output_waiting())
+			(void) poll(&fd, 1, 10);
+	}
+}
+
+/* The latch may stand for anything: a signal, the bus, a backend that asks, or that nobody wants us any more. */
+static void
+look_around(bool woken)
+{
+	ResetLatch(MyLatch);
+	if (ProcDiePending)
+		say_goodbye();
+	CHECK_FOR_INTERRUPTS();
+	if (worker_reload_if_asked())
+		reloaded();
+	if (!registry_wanted())
+	{
+		say_goodbye();
+		worker_leave();
+	}
+	connection_clock_read();
+	if (retry_at != 0 && (connection_clock() >= retry_at || (woken && listener > 0)))
+		open_sockets();
+}
+
+void
+realtime_listener_main(Datum argument)
+{
+	bool		woken = false;
+
+	listener = DatumGetInt32(argument);
+	worker_start(WORKER_LISTENER, listener);
+	worker_wait_until_wanted();
+	worker_connect(false);
+	set_up();
+	open_sockets();
+
+	for (;;)
+	{
+		WaitEvent	happened[3];
+		int			n;
+
+		look_around(woken);
+		turn();
+		n = WaitEventSetWait(events, sleep_time(), happened, lengthof(happened), PG_WAIT_EXTENSION);
+		woken = false;
+		for (int i = 0; i < n; i++)
+			woken |= (happened[i].events & WL_LATCH_SET) != 0;
+	}
+}

@@ -1,0 +1,330 @@
+/*
+ * output.c
+ *	  From queues to sockets.
+ *
+ * A send costs the same whether it carries one frame or fifty, so a connection that has something to get is put on a
+ * list and written to once per turn, with all its frames in one buffer. In a fan-out the connections of a topic have
+ * the very same frames queued; the buffer that was put together for the last of them is then used again. What a
+ * socket does not take stays in the queue, where all connections share it.
+ */
+#include "postgres.h"
+
+#include "listener/output.h"
+#include "listener/server.h"
+#include "listener/tally.h"
+#include "shared/settings.h"
+
+#define WRITE_MAX			(64 * 1024) /* bytes that are put together for one write */
+#define TURN_MAX			(1024 * 1024)	/* bytes for one connection in one turn */
+#define QUEUE_MIN			8		/* frames */
+#define QUEUE_KEPT			64		/* a larger queue is given back when it is empty */
+#define GATHER_MAX			1024	/* frames in one write */
+
+static Connection *list_head;
+static Connection *list_tail;
+
+/* Frames that were put together last, and the bytes that came of it; valid within one turn. */
+static Frame *gathered[GATHER_MAX];
+static uint32 gathered_count;
+static unsigned char gather_buffer[WRITE_MAX];
+
+void
+output_wants_turn(Connection *connection)
+{
+	if (connection->on_output_list)
+		return;
+	connection->on_output_list = true;
+	connection->next_output = NULL;
+	if (list_tail != NULL)
+		list_tail->next_output = connection;
+	else
+		list_head = connection;
+	list_tail = connection;
+}
+
+bool
+output_waiting(void)
+{
+	return list_head != NULL;
+}
+
+/* Make room for one more frame: move the queue to the front, or make it larger. */
+static bool
+make_room(Connection *connection)
+{
+	uint32		left = connection->queue_count - connection->queue_head;
+	uint32		capacity;
+	Frame	  **queue;
+
+	if (connection->queue_count < connection->queue_capacity)
+		return true;
+	if (connection->queue_head > connection->queue_capacity / 2)
+	{
+		memmove(connection->queue, connection->queue + connection->queue_head, left * sizeof(Frame *));
+		connection->queue_head = 0;
+		connection->queue_count = left;
+		return true;
+	}
+	capacity = connection->queue_capacity == 0 ? QUEUE_MIN : connection->queue_capacity * 2;
+	queue = realloc(connection->queue, capacity * sizeof(Frame *));
+	if (queue == NULL)
+		return false;
+	connection->queue = queue;
+	connection->queue_capacity = capacity;
+	return true;
+}
+
+/* Keep an eye on one that is over the soft limit. */
+static void
+watch_soft_limit(Connection *connection)
+{
+	if (connection->queued_bytes <= (Size) realtime_client_queue_soft * 1024)
+		connection->over_soft_since = 0;
+	else if (connection->over_soft_since == 0 && connection->state == CONNECTION_OPEN)
+	{
+		connection->over_soft_since = connection_clock();
+		connection_schedule(connection);
+	}
+}
+
+static void
+append(Connection *connection, Frame *frame)
+{
+	connection->queue[connection->queue_count++] = frame_ref(frame);
+	connection->queued_bytes += frame->len;
+	if (!connection->blocked)
+		output_wants_turn(connection);
+}
+
+void
+output_queue(Connection *connection, Frame *frame)
+{
+	if (connection->state != CONNECTION_OPEN && connection->state != CONNECTION_HTTP)
+		return;
+	if (frame == NULL || !make_room(connection))
+	{
+		if (connection->state == CONNECTION_HTTP)
+			connection_cut(connection);
+		connection_close(connection, CLOSE_INTERNAL, "out of memory", true);
+		return;
+	}
+	/* a single message over the limit is let through, or its sender could never be told */
+	if (connection->queued_bytes > 0 &&
+		connection->queued_bytes + frame->len > (Size) realtime_client_queue_size * 1024)
+	{
+		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
+		connection_close(connection, CLOSE_TRY_LATER, "client_queue_size exceeded", true);
+		return;
+	}
+	append(connection, frame);
+	connection->sent++;
+	if (connection->blocked)
+		watch_soft_limit(connection);
+}
+
+void
+output_send(Connection *connection, Frame *frame)
+{
+	output_queue(connection, frame);
+	frame_unref(frame);
+}
+
+void
+output_last(Connection *connection, Frame *frame)
+{
+	if (frame != NULL && make_room(connection))
+		append(connection, frame);
+	frame_unref(frame);
+}
+
+/* An empty queue that has become large is given back. */
+static void
+queue_emptied(Connection *connection)
+{
+	connection->queue_head = connection->queue_count = 0;
+	connection->head_offset = 0;
+	if (connection->queue_capacity > QUEUE_KEPT)
+	{
+		free(connection->queue);
+		connection->queue = NULL;
+		connection->queue_capacity = 0;
+	}
+}
+
+/* A frame that is half sent has to be sent whole, or what comes after it could not be read. */
+void
+output_drop(Connection *connection)
+{
+	uint32		keep = connection->queue_head + (connection->head_offset > 0 ? 1 : 0);
+
+	for (uint32 i = keep; i < connection->queue_count; i++)
+	{
+		connection->queued_bytes -= connection->queue[i]->len;
+		frame_unref(connection->queue[i]);
+	}
+	connection->queue_count = Min(connection->queue_count, keep);
+	connection->over_soft_since = 0;
+	if (connection->queue_head == connection->queue_count)
+		queue_emptied(connection);
+}
+
+void
+output_free(Connection *connection)
+{
+	connection->head_offset = 0;
+	connection->queued_bytes = 0;
+	for (uint32 i = connection->queue_head; i < connection->queue_count; i++)
+		frame_unref(connection->queue[i]);
+	free(connection->queue);
+	connection->queue = NULL;
+	connection->queue_head = connection->queue_count = connection->queue_capacity = 0;
+}
+
+/* So many bytes of the queue have been sent. */
+static void
+advance(Connection *connection, Size bytes)
+{
+	connection->queued_bytes -= bytes;
+	while (bytes > 0)
+	{
+		Frame	   *frame = connection->queue[connection->queue_head];
+		Size		left = frame->len - connection->head_offset;
+
+		if (bytes < left)
+		{
+			connection->head_offset += bytes;
+			break;
+		}
+		bytes -= left;
+		frame_unref(frame);
+		connection->queue_head++;
+		connection->head_offset = 0;
+	}
+	if (connection->queue_head == connection->queue_count)
+		queue_emptied(connection);
+}
+
+/*
+ * The next bytes to be sent: of the first frame alone if it is half sent, large, or the only one; else of as many
+ * frames as fit, put together, unless that has just been done for another connection.
+ */
+static const unsigned char *
+gather(const Connection *connection, Size *bytes)
+{
+	Frame	  **frames = connection->queue + connection->queue_head;
+	uint32		left = Min(connection->queue_count - connection->queue_head, GATHER_MAX);
+	uint32		n = 0;
+	Size		at = 0;
+
+	*bytes = 0;
+	if (connection->head_offset == 0)
+		while (n < left && *bytes + frames[n]->len <= WRITE_MAX)
+			*bytes += frames[n++]->len;
+	if (n <= 1)
+	{
+		*bytes = Min(frames[0]->len - connection->head_offset, TURN_MAX);
+		return frames[0]->bytes + connection->head_offset;
+	}
+	if (n == gathered_count && memcmp(frames, gathered, n * sizeof(Frame *)) == 0)
+		return gather_buffer;
+	for (uint32 i = 0; i < n; i++)
+	{
+		memcpy(gather_buffer + at, frames[i]->bytes, frames[i]->len);
+		at += frames[i]->len;
+	}
+	memcpy(gathered, frames, n * sizeof(Frame *));
+	gathered_count = n;
+	return gather_buffer;
+}
+
+/* Addresses of frames may be used again for others between two turns. */
+static void
+forget_gathered(void)
+{
+	gathered_count = 0;
+}
+
+/* Write until the queue is empty, the socket is full or it is the others' turn. False: the socket is broken. */
+static bool
+flush(Connection *connection)
+{
+	Size		total = 0;
+
+	while (connection->queue_head < connection->queue_count && !connection->blocked)
+	{
+		Size		bytes;
+		const unsigned char *from = gather(connection, &bytes);
+		ssize_t		sent = server_send(connection, from, bytes);
+
+		if (sent < 0)
+			return false;
+		tally(COUNTER_BYTES_SENT, sent);
+		advance(connection, sent);
+		total += sent;
+		if ((Size) sent < bytes)
+		{
+			connection->blocked = true;
+			server_want_writeable(connection);
+			watch_soft_limit(connection);
+		}
+		else if (total >= TURN_MAX)
+		{
+			output_wants_turn(connection);
+			break;
+		}
+	}
+	return true;
+}
+
+/* Write, and end what then has nothing left to get. False: the socket is broken. */
+static bool
+serve(Connection *connection)
+{
+	if (!flush(connection))
+	{
+		connection_cut(connection);
+		return false;
+	}
+	if (connection->state == CONNECTION_CLOSING && connection->queue_head == connection->queue_count)
+		connection_drained(connection);
+	return true;
+}
+
+static bool
+may_write(const Connection *connection)
+{
+	return connection->state == CONNECTION_HTTP || connection->state == CONNECTION_OPEN ||
+		connection->state == CONNECTION_CLOSING;
+}
+
+void
+output_turn(void)
+{
+	Connection *next = list_head;
+
+	forget_gathered();
+	list_head = list_tail = NULL;
+	while (next != NULL)
+	{
+		Connection *connection = next;
+
+		next = connection->next_output;
+		connection->on_output_list = false;
+		if (may_write(connection))
+			(void) serve(connection);
+	}
+	forget_gathered();
+}
+
+bool
+output_writeable(Connection *connection)
+{
+	connection->blocked = false;
+	if (!may_write(connection))
+		return true;
+	forget_gathered();
+	if (!serve(connection))
+		return false;
+	watch_soft_limit(connection);
+	return true;
+}

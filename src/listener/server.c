@@ -1,0 +1,161 @@
+/*
+ * server.c
+ *	  libwebsockets: its context, its log and its callback.
+ *
+ * Nothing that libwebsockets calls may throw: no ereport above LOG, no palloc, no interrupts, no catalog.
+ *
+ * Its timers are one sorted list, so none of ours are in it: requests, idle connections and closes are timed by
+ * connection.c. Nothing is ever given to lws_write, since libwebsockets does not read from a socket that it has kept
+ * bytes for, and calls again and again while that socket has something to be read.
+ */
+#include "postgres.h"
+
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+#include <libwebsockets.h>
+#include <uv.h>
+
+#include "listener/input.h"
+#include "listener/output.h"
+#include "listener/server.h"
+#include "shared/settings.h"
+
+#define SERVICE_BUFFER		(64 * 1024) /* bytes, for the process: what is read from a socket at a time */
+#define FILES_BESIDES		512		/* descriptors that are no clients */
+
+static struct lws_context *context;
+static struct lws_vhost *vhost;
+static bool starting;
+
+static int	callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
+
+static const struct lws_protocols protocols[] = {
+	{"realtime", callback, 0, 0, 0, NULL, 0},
+	{NULL, NULL, 0, 0, 0, NULL, 0}
+};
+
+/* Whatever a client can make libwebsockets say is for debugging only. */
+static void
+log_line(int level, const char *line)
+{
+	int			length = strcspn(line, "\r\n");
+
+	ereport(starting && level == LLL_ERR ? LOG : DEBUG1, (errmsg_internal("libwebsockets: %.*s", length, line)));
+}
+
+/* libwebsockets makes tables of this size when it starts, so this comes before. */
+static void
+raise_file_limit(void)
+{
+	struct rlimit limit;
+	rlim_t		wanted = (rlim_t) realtime_max_clients + FILES_BESIDES;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return;
+	limit.rlim_cur = limit.rlim_max == RLIM_INFINITY ? wanted : Min(wanted, limit.rlim_max);
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		ereport(LOG, (errmsg("could not raise the limit of open files: %m")));
+}
+
+bool
+server_start(uv_loop_t *loop)
+{
+	static const lws_retry_bo_t no_keepalive;
+	void	   *loops[1] = {loop};
+	struct lws_context_creation_info info;
+
+	raise_file_limit();
+	lws_set_log_level(LLL_ERR | LLL_WARN, log_line);
+	memset(&info, 0, sizeof(info));
+	info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
+	info.foreign_loops = loops;
+	info.port = CONTEXT_PORT_NO_LISTEN_SERVER;
+	info.protocols = protocols;
+	info.retry_and_idle_policy = &no_keepalive;
+	info.pt_serv_buf_size = SERVICE_BUFFER;
+	info.gid = info.uid = -1;
+
+	starting = true;
+	context = lws_create_context(&info);
+	if (context != NULL)
+		vhost = lws_create_vhost(context, &info);
+	starting = false;
+	return vhost != NULL;
+}
+
+void
+server_adopt(Connection *connection, int fd)
+{
+	lws_adopt_desc_t description;
+	struct lws *wsi;
+
+	memset(&description, 0, sizeof(description));
+	description.vh = vhost;
+	description.type = LWS_ADOPT_SOCKET;
+	description.fd.sockfd = fd;
+	description.opaque = connection_handle(connection);
+	wsi = lws_adopt_descriptor_vhost_via_info(&description);
+	if (wsi == NULL)
+		connection_gone(connection);
+	else if (connection->state == CONNECTION_HTTP)
+		connection->wsi = wsi;
+}
+
+ssize_t
+server_send(Connection *connection, const unsigned char *data, Size length)
+{
+	ssize_t		sent;
+
+	if (connection->wsi == NULL)
+		return -1;
+	do
+		sent = send(lws_get_socket_fd(connection->wsi), data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	return sent;
+}
+
+void
+server_want_writeable(Connection *connection)
+{
+	if (connection->wsi != NULL)
+		(void) lws_callback_on_writable(connection->wsi);
+}
+
+void
+server_shutdown(Connection *connection, int how)
+{
+	if (connection->wsi != NULL)
+		(void) shutdown(lws_get_socket_fd(connection->wsi), how);
+}
+
+/* libwebsockets also calls without a connection, or for one that is gone. -1 makes it close the socket. */
+static int
+callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+	Connection *connection = NULL;
+
+	if (wsi != NULL)
+		connection = connection_of_handle(lws_get_opaque_user_data(wsi));
+	switch (reason)
+	{
+		case LWS_CALLBACK_RAW_ADOPT:
+			return connection != NULL ? 0 : -1;
+		case LWS_CALLBACK_RAW_RX:
+			if (connection == NULL)
+				return -1;
+			input_received(connection, in, len);
+			return 0;
+		case LWS_CALLBACK_RAW_WRITEABLE:
+			return connection != NULL && output_writeable(connection) ? 0 : -1;
+		case LWS_CALLBACK_RAW_CLOSE:
+		case LWS_CALLBACK_WSI_DESTROY:
+			if (connection != NULL)
+				connection_gone(connection);
+			return 0;
+		default:
+			return 0;
+	}
+}

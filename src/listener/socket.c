@@ -1,0 +1,451 @@
+/*
+ * socket.c
+ *	  The listening sockets.
+ *
+ * Every listener binds the same addresses with SO_REUSEPORT, and the kernel spreads new connections over them. That option would also
+ * let another server of the same user share our port without a word, so the first listener to come tries to bind
+ * without it; the others wait until one of them has the port.
+ */
+#include "postgres.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <uv.h>
+
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/varlena.h"
+
+#include "listener/connection.h"
+#include "listener/server.h"
+#include "listener/socket.h"
+#include "listener/tally.h"
+#include "shared/registry.h"
+#include "shared/settings.h"
+
+#define MAX_SOCKETS			32
+#define BACKLOG				4096	/* the kernel has a limit of its own */
+#define ACCEPT_BATCH		128
+#define ACCEPT_PAUSE		500		/* ms */
+
+/* Connections beyond max_clients and max_unjoined that are let in far enough to be told so; more are told blindly. */
+#define OVER_LIMIT_MAX		100
+
+typedef struct Socket
+{
+	int			fd;
+	char		name[64];		/* address and port */
+	struct sockaddr_storage address;
+	uv_poll_t	poll;
+} Socket;
+
+/* What went wrong, for the log and for realtime.workers; the last thing wins. */
+typedef struct Trouble
+{
+	bool		any;
+	char		detail[WORKER_DETAIL_SIZE];
+	char		hint[WORKER_DETAIL_SIZE];
+} Trouble;
+
+static Socket sockets[MAX_SOCKETS];
+static int	socket_count;
+static bool incomplete;
+static uint64 paused_until;		/* loop clock, ms; 0: accepting */
+static Trouble logged;
+
+/* A connection that can't be served is told so without having been heard. */
+static const char too_many[] =
+"HTTP/1.1 429 Too Many Requests\r\n"
+"content-type: application/json; charset=utf-8\r\n"
+"content-length: 36\r\n"
+"connection: close\r\n"
+"\r\n"
+"{\"error\":\"Too many connected users\"}";
+
+static void
+set_trouble(Trouble *trouble, const char *hint, const char *format,...)
+{
+	va_list		args;
+
+	va_start(args, format);
+	vsnprintf(trouble->detail, sizeof(trouble->detail), format, args);
+	va_end(args);
+	strlcpy(trouble->hint, hint, sizeof(trouble->hint));
+	trouble->any = true;
+}
+
+/* "127.0.0.1:4000", "[::1]:4000" */
+static void
+format_address(const struct sockaddr *address, socklen_t length, bool with_port, char *text, size_t size)
+{
+	char		host[INET6_ADDRSTRLEN + 16] = "";
+	char		port[8] = "";
+
+	if (getnameinfo(address, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+		strlcpy(host, "?", sizeof(host));
+	if (!with_port)
+		snprintf(text, size, "%s", host);
+	else if (address->sa_family == AF_INET6)
+		snprintf(text, size, "[%s]:%s", host, port);
+	else
+		snprintf(text, size, "%s:%s", host, port);
+}
+
+static bool
+already_open(const struct sockaddr *address, socklen_t length)
+{
+	for (int i = 0; i < socket_count; i++)
+		if (memcmp(&sockets[i].address, address, length) == 0)
+			return true;
+	return false;
+}
+
+static int
+bound_socket(const struct addrinfo *info, bool reuse_port)
+{
+	int			on = 1;
+	int			fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -1;
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+		(reuse_port && setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) < 0) ||
+		(info->ai_family == AF_INET6 && setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+		bind(fd, info->ai_addr, info->ai_addrlen) < 0)
+	{
+		int			save_errno = errno;
+
+		close(fd);
+		errno = save_errno;
+		return -1;
+	}
+	return fd;
+}
+
+/* Does another listener of this server have the port? */
+static bool
+sibling_runs(int listener)
+{
+	WorkerInfo	info;
+
+	for (int i = 0; i < realtime_listeners; i++)
+		if (i != listener && registry_get(WORKER_LISTENER, i, &info) && info.pid != 0 &&
+			info.state == WORKER_RUNNING)
+			return true;
+	return false;
+}
+
+/* Nobody else, not even another server of this user, may have the address. */
+static bool
+address_is_free(const struct addrinfo *info)
+{
+	int			fd = bound_socket(info, false);
+
+	if (fd < 0)
+		return false;
+	if (listen(fd, 1) < 0)
+	{
+		int			save_errno = errno;
+
+		close(fd);
+		errno = save_errno;
+		return false;
+	}
+	close(fd);
+	return true;
+}
+
+static void accept_some(uv_poll_t *poll, int status, int events);
+
+/* Listen on one address. False: errno says why not. */
+static bool
+open_address(uv_loop_t *loop, int listener, const struct addrinfo *info)
+{
+	Socket	   *new_socket = &sockets[socket_count];
+	int			fd;
+
+	if (already_open(info->ai_addr, info->ai_addrlen))
+		return true;
+	if (socket_count == MAX_SOCKETS)
+	{
+		errno = EMFILE;
+		return false;
+	}
+	if (!sibling_runs(listener) && !address_is_free(info))
+		return false;
+	fd = bound_socket(info, true);
+	if (fd < 0)
+		return false;
+	if (listen(fd, BACKLOG) < 0 || uv_poll_init(loop, &new_socket->poll, fd) != 0)
+	{
+		int			save_errno = errno;
+
+		close(fd);
+		errno = save_errno;
+		return false;
+	}
+	new_socket->fd = fd;
+	new_socket->poll.data = new_socket;
+	memset(&new_socket->address, 0, sizeof(new_socket->address));
+	memcpy(&new_socket->address, info->ai_addr, info->ai_addrlen);
+	format_address(info->ai_addr, info->ai_addrlen, true, new_socket->name, sizeof(new_socket->name));
+	uv_poll_start(&new_socket->poll, UV_READABLE, accept_some);
+	socket_count++;
+	return true;
+}
+
+static const char *
+hint_for(int error)
+{
+	switch (error)
+	{
+		case EADDRINUSE:
+			return "Is another server running on that port? Choose another one with realtime.port.";
+		case EADDRNOTAVAIL:
+			return "No network interface of this host has that address: correct realtime.listen_addresses.";
+		case EACCES:
+			return "Ports below 1024 need a privilege. Choose another one with realtime.port.";
+		default:
+			return "Check realtime.listen_addresses and realtime.port.";
+	}
+}
+
+/*
+ * All addresses of one entry of the setting. A name may stand for several, of which some may not exist here (IPv6 very
+ * often): it counts as served if one of them is.
+ */
+static void
+open_entry(uv_loop_t *loop, int listener, const char *entry, Trouble *trouble)
+{
+	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
+	struct addrinfo *list;
+	char		port[12];
+	char		name[128];
+	bool		served = false;
+	int			error = 0;
+	int			result;
+
+	snprintf(port, sizeof(port), "%d", realtime_port);
+	result = getaddrinfo(strcmp(entry, "*") == 0 ? NULL : entry, port, &hints, &list);
+	if (result != 0)
+	{
+		set_trouble(trouble, "Correct realtime.listen_addresses.", "could not resolve listen address \"%.100s\": %s",
+					entry, gai_strerror(result));
+		return;
+	}
+	for (struct addrinfo *info = list; info != NULL; info = info->ai_next)
+	{
+		if (info->ai_family != AF_INET && info->ai_family != AF_INET6)
+			continue;
+		if (open_address(loop, listener, info))
+			served = true;
+		else if (error == 0 || (error != EADDRINUSE && errno == EADDRINUSE))
+		{
+			error = errno;
+			format_address(info->ai_addr, info->ai_addrlen, true, name, sizeof(name));
+		}
+	}
+	freeaddrinfo(list);
+	if (error == EADDRINUSE || (!served && error != 0))
+		set_trouble(trouble, hint_for(error), "could not listen on %s: %s", name, strerror(error));
+	else if (!served)
+		set_trouble(trouble, "Correct realtime.listen_addresses.", "listen address \"%.100s\" is no TCP address", entry);
+}
+
+/* Which addresses are served, for realtime.workers. */
+static void
+describe_sockets(char *text, size_t size)
+{
+	size_t		used = snprintf(text, size, "listening on ");
+
+	for (int i = 0; i < socket_count && used < size; i++)
+		used += snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", sockets[i].name);
+}
+
+/* One clear line, not repeated while nothing changes. */
+static void
+log_trouble(const Trouble *trouble)
+{
+	if (trouble->any && strcmp(trouble->detail, logged.detail) != 0)
+		ereport(LOG,
+				(errmsg("realtime listener: %s", trouble->detail),
+				 errhint("%s", trouble->hint)));
+	logged = *trouble;
+}
+
+static void
+report(const Trouble *trouble)
+{
+	char		served[WORKER_DETAIL_SIZE];
+
+	log_trouble(trouble);
+	if (socket_count == 0)
+	{
+		registry_set_state(WORKER_FAILING, trouble->detail, trouble->hint);
+		return;
+	}
+	describe_sockets(served, sizeof(served));
+	registry_set_state(WORKER_RUNNING, trouble->any ? trouble->detail : served, trouble->any ? trouble->hint : NULL);
+	ereport(trouble->any ? DEBUG1 : LOG, (errmsg_internal("realtime listener: %s", served)));
+}
+
+bool
+sockets_open(uv_loop_t *loop, int listener)
+{
+	MemoryContext context;
+	MemoryContext old_context;
+	Trouble		trouble = {0};
+	List	   *entries;
+	ListCell   *cell;
+
+	/* the first listener finds out whether the port is free */
+	if (listener > 0 && !sibling_runs(listener))
+	{
+		incomplete = true;
+		registry_set_state(WORKER_STARTING, "waiting for the first listener to have the port", NULL);
+		return false;
+	}
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "realtime listen addresses", ALLOCSET_SMALL_SIZES);
+	old_context = MemoryContextSwitchTo(context);
+	if (!SplitGUCList(pstrdup(realtime_listen_addresses), ',', &entries))
+		set_trouble(&trouble, "Correct realtime.listen_addresses.", "invalid list syntax in realtime.listen_addresses");
+	else if (entries == NIL)
+		set_trouble(&trouble, "Set it to an address, a host name or '*'.", "realtime.listen_addresses is empty");
+	else
+		foreach(cell, entries)
+			open_entry(loop, listener, (char *) lfirst(cell), &trouble);
+	MemoryContextSwitchTo(old_context);
+	MemoryContextDelete(context);
+
+	incomplete = trouble.any;
+	report(&trouble);
+	if (socket_count > 0)
+		for (int i = 0; i < realtime_listeners; i++)
+			if (i != listener)
+				registry_wake(WORKER_LISTENER, i);
+	return socket_count > 0;
+}
+
+bool
+sockets_incomplete(void)
+{
+	return incomplete;
+}
+
+void
+sockets_close(void)
+{
+	for (int i = 0; i < socket_count; i++)
+	{
+		uv_poll_stop(&sockets[i].poll);
+		close(sockets[i].fd);
+	}
+	socket_count = 0;
+}
+
+/* There are no descriptors left, say: a socket that stays readable must not keep the loop busy. */
+static void
+pause_accepting(int error)
+{
+	ereport(LOG,
+			(errmsg("realtime listener could not accept a connection: %s", strerror(error)),
+			 errhint(error == EMFILE || error == ENFILE ?
+					 "Raise the limit of open files, or lower realtime.max_clients." :
+					 "The next attempt is made in half a second.")));
+	for (int i = 0; i < socket_count; i++)
+		uv_poll_stop(&sockets[i].poll);
+	paused_until = connection_clock() + ACCEPT_PAUSE;
+}
+
+void
+sockets_resume(void)
+{
+	if (paused_until == 0 || connection_clock() < paused_until)
+		return;
+	paused_until = 0;
+	for (int i = 0; i < socket_count; i++)
+		uv_poll_start(&sockets[i].poll, UV_READABLE, accept_some);
+}
+
+int64
+sockets_wait(void)
+{
+	if (paused_until == 0)
+		return -1;
+	return paused_until > connection_clock() ? (int64) (paused_until - connection_clock()) : 0;
+}
+
+/* max_unjoined is shared out among the listeners; max_clients counts over all. */
+static bool
+over_limits(void)
+{
+	uint32		unjoined_share = (realtime_max_unjoined + realtime_listeners - 1) / realtime_listeners;
+
+	return tally_total(COUNTER_CONNECTIONS) >= realtime_max_clients || connections_unjoined() >= unjoined_share;
+}
+
+static void
+turn_away(int fd)
+{
+	char		heard[1024];
+
+	(void) send(fd, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	(void) shutdown(fd, SHUT_WR);
+	(void) recv(fd, heard, sizeof(heard), MSG_DONTWAIT);
+	close(fd);
+	tally(COUNTER_CONNECTS_REFUSED, 1);
+}
+
+/* A connection has come. */
+static void
+accepted(int fd, const struct sockaddr *address, socklen_t length)
+{
+	uint32		unjoined_share = (realtime_max_unjoined + realtime_listeners - 1) / realtime_listeners;
+	bool		over = over_limits();
+	Connection *connection = NULL;
+	char		text[64];
+	int			on = 1;
+
+	if (!over || connections_unjoined() < unjoined_share + OVER_LIMIT_MAX)
+	{
+		format_address(address, length, false, text, sizeof(text));
+		connection = connection_new(text);
+	}
+	if (connection == NULL)
+	{
+		turn_away(fd);
+		return;
+	}
+	connection->over_limit = over;
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	server_adopt(connection, fd);
+}
+
+/* uv: a listening socket is readable. Takes a batch; the rest stays readable for the next turn. */
+static void
+accept_some(uv_poll_t *poll, int status, int events)
+{
+	Socket	   *from = poll->data;
+
+	for (int i = 0; i < ACCEPT_BATCH && paused_until == 0; i++)
+	{
+		struct sockaddr_storage address;
+		socklen_t	length = sizeof(address);
+		int			fd = accept4(from->fd, (struct sockaddr *) &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			accepted(fd, (struct sockaddr *) &address, length);
+		else if (errno == EAGAIN || errno == EWOULDBLOCK)
+			break;
+		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
+			pause_accepting(errno);
+		else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
+			break;
+	}
+}

@@ -1,0 +1,29 @@
+/*
+ * socket.h
+ *	  The listening sockets: one for each address, shared by all listeners of this server, and accepting from them.
+ */
+#ifndef REALTIME_LISTENER_SOCKET_H
+#define REALTIME_LISTENER_SOCKET_H
+
+struct uv_loop_s;
+
+/*
+ * Bind and listen on realtime.listen_addresses. True if at least one address is served; then connections are accepted by the
+ * loop from its next turn on. Every failure is logged, once until it changes, and shown in realtime.workers. May be
+ * called again to try what failed. Resolves names, so it may take time. May throw.
+ */
+extern bool sockets_open(struct uv_loop_s *loop, int listener);
+
+/* Is there an address that could not be served yet? */
+extern bool sockets_incomplete(void);
+
+/* No more connections. */
+extern void sockets_close(void);
+
+/* The loop, each turn: accept again after a pause that a lack of descriptors has made. */
+extern void sockets_resume(void);
+
+/* Milliseconds until that has something to do; -1: nothing. */
+extern int64 sockets_wait(void);
+
+#endif							/* REALTIME_LISTENER_SOCKET_H */
