@@ -1,0 +1,24 @@
+-- Without shared_preload_libraries, and with wal_level = replica: what still works says what is wrong.
+
+create extension realtime;
+select "check", ok, detail, hint from realtime.health() where not ok;
+
+select realtime.send('{}', 'ev', 'ba');
+select realtime.send_binary('', 'ev', 'ba');
+select realtime.broadcast_changes('ba', 'ev', 'INSERT', 't', 's', null::pg_class, null::pg_class);
+insert into realtime.messages (topic, extension) values ('ba', 'broadcast');
+select realtime.issue_token('anon');
+select realtime.maintain_partitions();
+select * from realtime.workers;
+select * from realtime.stats;
+select * from realtime.connections;
+select * from realtime.channels;
+
+-- what needs no shared memory
+select realtime.setup_supabase();
+select realtime.topic() is null as none;
+begin;
+set local realtime.topic = 'ba';
+select realtime.topic();
+commit;
+drop extension realtime;

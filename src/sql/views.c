@@ -1,0 +1,156 @@
+/*
+ * views.c
+ *	  The functions behind the views realtime.workers, stats, connections and channels.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/pg_lsn.h"
+#include "utils/timestamp.h"
+
+#include "shared/bus.h"
+#include "shared/counters.h"
+#include "shared/inspect.h"
+#include "shared/registry.h"
+#include "shared/settings.h"
+#include "shared/shmem.h"
+
+PG_FUNCTION_INFO_V1(realtime_list_workers);
+PG_FUNCTION_INFO_V1(realtime_list_stats);
+PG_FUNCTION_INFO_V1(realtime_list_connections);
+PG_FUNCTION_INFO_V1(realtime_list_channels);
+
+#define MAX_COLUMNS		16
+
+static void
+put_worker(ReturnSetInfo *result, WorkerKind kind, int index)
+{
+	WorkerInfo	info;
+	Datum		values[7];
+	bool		nulls[7] = {false};
+
+	if (!registry_get(kind, index, &info))
+		return;
+	values[0] = CStringGetTextDatum(worker_kind_name(kind));
+	values[1] = Int32GetDatum(info.pid);
+	nulls[1] = info.pid == 0;
+	values[2] = CStringGetTextDatum(worker_state_name(info.state));
+	values[3] = TimestampTzGetDatum(info.since);
+	values[4] = Int64GetDatum(info.generation > 0 ? (int64) info.generation - 1 : 0);
+	values[5] = LSNGetDatum(info.position);
+	nulls[5] = info.position == InvalidXLogRecPtr;
+	values[6] = Int64GetDatum(kind == WORKER_LISTENER ? bus_reader_lag(index) : info.lag);
+	nulls[6] = kind == WORKER_LAUNCHER;
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
+Datum
+realtime_list_workers(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	shmem_require();
+	InitMaterializedSRF(fcinfo, 0);
+	put_worker(result, WORKER_LAUNCHER, 0);
+	put_worker(result, WORKER_MESSAGE_DECODER, 0);
+	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
+		put_worker(result, WORKER_LISTENER, i);
+	return (Datum) 0;
+}
+
+Datum
+realtime_list_stats(PG_FUNCTION_ARGS)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+
+	shmem_require();
+	InitMaterializedSRF(fcinfo, 0);
+	for (int i = 0; i < COUNTERS; i++)
+	{
+		Datum		values[2] = {CStringGetTextDatum(counter_name(i)), Int64GetDatum(counter_get(i))};
+		bool		nulls[2] = {false, false};
+
+		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+	}
+	return (Datum) 0;
+}
+
+/*
+ * A field that a listener wrote, as a value of this type. Text is UTF-8 there and in the database's encoding here;
+ * points in time are microseconds since 2000.
+ */
+static Datum
+field_value(Slice field, Oid type)
+{
+	char	   *text = pnstrdup(field.data, field.len);
+
+	switch (type)
+	{
+		case BOOLOID:
+			return DirectFunctionCall1(boolin, CStringGetDatum(text));
+		case INT4OID:
+			return DirectFunctionCall1(int4in, CStringGetDatum(text));
+		case INT8OID:
+			return DirectFunctionCall1(int8in, CStringGetDatum(text));
+		case TIMESTAMPTZOID:
+			return DirectFunctionCall1(int8in, CStringGetDatum(text));
+		case INETOID:
+			return DirectFunctionCall1(inet_in, CStringGetDatum(text));
+		default:
+			Assert(type == TEXTOID);
+			return CStringGetTextDatum(pg_any_to_server(text, strlen(text), PG_UTF8));
+	}
+}
+
+/* InspectCallback: the rows of one page. */
+static void
+put_page(int listener, const char *page, Size length, void *arg)
+{
+	ReturnSetInfo *result = arg;
+	TupleDesc	columns = result->setDesc;
+	Datum		values[MAX_COLUMNS];
+	bool		nulls[MAX_COLUMNS];
+	Size		offset = 0;
+	Slice		field;
+	int			column = 0;
+
+	Assert(columns->natts <= MAX_COLUMNS);
+	while (inspect_next_field(page, length, &offset, &field))
+	{
+		nulls[column] = field.data == NULL;
+		values[column] = nulls[column] ? (Datum) 0 : field_value(field, TupleDescAttr(columns, column)->atttypid);
+		if (++column == columns->natts)
+		{
+			tuplestore_putvalues(result->setResult, columns, values, nulls);
+			column = 0;
+		}
+	}
+	if (column != 0)
+		elog(ERROR, "realtime listener %d sent a row with %d of %d fields", listener, column, columns->natts);
+}
+
+static Datum
+inspect(FunctionCallInfo fcinfo, InspectWhat what)
+{
+	shmem_require();
+	InitMaterializedSRF(fcinfo, 0);
+	inspect_all(what, put_page, fcinfo->resultinfo);
+	return (Datum) 0;
+}
+
+Datum
+realtime_list_connections(PG_FUNCTION_ARGS)
+{
+	return inspect(fcinfo, INSPECT_CONNECTIONS);
+}
+
+Datum
+realtime_list_channels(PG_FUNCTION_ARGS)
+{
+	return inspect(fcinfo, INSPECT_CHANNELS);
+}
