@@ -1,0 +1,357 @@
+// Where the server deliberately differs from the recordings: transcripts/DIFFERENCES.md in code.
+// What is written here is asserted in place of the recorded step. The fields are those that
+// lib/transcript.mjs and lib/replay.mjs name; `why` says which finding (of transcripts/README.md) or
+// section of the protocol it rests on. An entry with `until` holds until that issue is done.
+
+import { Expect, anything, matching } from './lib/match.mjs';
+
+// Issues whose features the server has.
+export const DONE = new Set([2]);
+
+// ---------------------------------------------------------------- frames that are used often
+
+const reply = (joinRef, ref, topic, status, response) => ({
+  json: [joinRef, ref, topic, 'phx_reply', { status, response }],
+});
+const replyV1 = (ref, topic, status, response) => ({
+  json: { ref, event: 'phx_reply', payload: { status, response }, topic },
+});
+const system = (joinRef, topic, payload) => ({
+  json: [joinRef, null, topic, 'system', { ...payload, channel: topic.slice('realtime:'.length) }],
+});
+const systemV1 = (topic, payload) => ({
+  json: { ref: null, event: 'system', payload: { ...payload, channel: topic.slice('realtime:'.length) }, topic },
+});
+const broadcastV1 = (topic, payload) => ({ json: { ref: null, event: 'broadcast', payload, topic } });
+const kind4 = (topic, event, payload) => ({
+  hex: Buffer.concat([
+    Buffer.from([4, Buffer.byteLength(topic), Buffer.byteLength(event), 0, 1]),
+    Buffer.from(topic + event + payload),
+  ]).toString('hex'),
+});
+
+const malformedKey = {
+  status: 401,
+  headers: { 'content-type': 'application/json; charset=utf-8' },
+  json: { error: 'The token provided is not a valid JWT' },
+};
+const notFound = {
+  headers: { 'content-type': 'application/json; charset=utf-8', 'x-request-id': '(present)' },
+  json: { message: 'Not Found' },
+};
+const preflight = {
+  status: 204,
+  headers: {
+    'access-control-allow-origin': '*',
+    'access-control-allow-methods': 'POST, OPTIONS',
+    'access-control-allow-headers': 'authorization, apikey, content-type, x-client-info',
+    'access-control-max-age': '(present)',
+  },
+  text: '',
+};
+const invalidJoin = (member) => ({ reason: matching(new RegExp(`^InvalidJoinPayload: .*${member}`)) });
+const invalidPayload = { reason: matching(/^InvalidPayload: ./) };
+
+// ---------------------------------------------------------------- until their issues are done
+
+const noChanges = { extension: 'postgres_changes', status: 'error', message: 'Postgres Changes are not available yet' };
+const noPrivate = { reason: 'Unauthorized: Private channels are not available yet' };
+
+// Two clients, V2 and V1, whose private joins (the sends at two steps) are refused; nothing else
+// reaches them. `joins` and `rest` are the received steps.
+const privateRefused = (topic, [v2, v1], rest) => [
+  {
+    step: v2,
+    until: 3,
+    why: 'issue 2: private channels are not available yet',
+    replace: reply('1', '1', topic, 'error', noPrivate),
+  },
+  {
+    step: v1,
+    until: 3,
+    why: 'issue 2: private channels are not available yet',
+    replace: replyV1('1', topic, 'error', noPrivate),
+  },
+  { step: rest, until: 3, why: 'issue 2: nobody has joined', absent: true },
+];
+
+// ---------------------------------------------------------------- a bad member of the join config
+
+// Bad booleans take their default and a system error names them (finding 11). `names` are the
+// members that some message has to name.
+const namedInSystemErrors = (conn, topic, names) => ({
+  why: 'finding 11: a system error names each value that took its default',
+  extra: {
+    conn,
+    topic,
+    event: 'system',
+    min: 1,
+    max: names.length,
+    what: `system errors that name ${names.join(', ')}`,
+    check: (payloads) =>
+      payloads.every(({ status, message }) => status === 'error' && typeof message === 'string') &&
+      names.every((name) => payloads.some(({ message }) => message.includes(name))),
+  },
+});
+
+// ---------------------------------------------------------------- broadcast payloads that are no objects
+
+// In broadcast-odd-payload-*: the pushes of a non-object get an error reply and the channel lives, so
+// that the joins after the crashes are not made.
+const BAD_PUSHES = [
+  ['10', 41],
+  ['11', 45],
+  ['12', 49],
+  ['13', 53],
+];
+
+// ---------------------------------------------------------------- numbers and equal keys pass as they came
+
+const ODD_NUMBERS = '{"event":"e","payload":[1,2.50,1e3,12345678901234567890,0.1,-0,"\\u00e9\\u2028\\/",null,true]}';
+const textV1 = (topic, payload) => ({ text: `{"ref":null,"event":"broadcast","payload":${payload},"topic":"${topic}"}` });
+const textV2 = (topic, payload) => ({ text: `[null,null,"${topic}","broadcast",${payload}]` });
+
+// ---------------------------------------------------------------- names of more than 255 bytes
+
+const LONG_TOPIC = `realtime:${'abcdefghij'.repeat(25)}`;
+const LONG_EVENT = 'abcdefgh'.repeat(32);
+// The id is any uuid: it is tied to the other places where the same message shows it.
+const fromDatabase = (event, number, id) =>
+  `{"event":"${event}","meta":{"id":"${id}"},"payload":{"x": ${number}, "id": "${id}"},"type":"broadcast"}`;
+const ID_OF_4 = '44444444-0000-4000-8000-000000000004';
+const ID_OF_5 = '123cb0c6-dc8f-49bf-aca7-3a6d06dd79dc';
+
+const K3 = 'realtime:rec-k3';
+const NO_REFS = '{"x":4}';
+
+export const DIFFERENCES = {
+  // -------------------------------------------------------------- Connecting and HTTP
+  'connect-malformed-key': [
+    { step: 5, why: 'finding 1: no 500 for a malformed token', replace: malformedKey },
+  ],
+  'http-misc': [
+    { step: [2, 3, 4, 7], why: 'finding 28: JSON bodies', replace: notFound },
+    { step: [5, 6], why: 'finding 30: OPTIONS is answered', replace: preflight },
+  ],
+
+  // -------------------------------------------------------------- The socket
+  'heartbeat-v1': [
+    { step: 23, until: 5, why: 'issue 2', replace: systemV1('realtime:rec-hb-v1', noChanges) },
+  ],
+  'heartbeat-v2': [
+    { step: 23, until: 5, why: 'issue 2', replace: system('8', 'realtime:rec-hb-v2', noChanges) },
+  ],
+  idle: [{ why: 'played 20 times as fast, with an idle_timeout to match', pace: 1 / 20, settings: { 'realtime.idle_timeout': "'3s'" } }],
+
+  // -------------------------------------------------------------- Joining and leaving
+  'cold-start': [{ step: 5, until: 5, why: 'issue 2', replace: system('1', 'realtime:rec-cold', noChanges) }],
+  'join-booleans': [5, 6, 9, 10].map((n) => namedInSystemErrors('a', `realtime:rec-bool-${n}`, ['ack', 'self', 'enabled'])),
+  'join-config-shapes': [
+    { step: 29, until: 5, why: 'issue 2', replace: system('1', 'realtime:rec-shape-empty-payload', noChanges) },
+    ...[
+      [35, 'config-array', 'config'],
+      [36, 'config-string', 'config'],
+      [37, 'payload-array', 'payload'],
+      [38, 'payload-null', 'payload'],
+      [39, 'payload-string', 'payload'],
+      [40, 'parts-array', '(broadcast|private)'],
+      [41, 'parts-string', '(broadcast|private)'],
+    ].map(([step, shape, member]) => ({
+      step,
+      why: 'finding 11: refused by name',
+      replace: reply('1', '1', `realtime:rec-shape-${shape}`, 'error', invalidJoin(member)),
+    })),
+  ],
+  'join-private-values': [
+    ...[
+      [14, 0],
+      [20, 1],
+      [21, 2],
+    ].map(([step, n]) => ({
+      step,
+      until: 3,
+      why: 'issue 2: private channels are not available yet',
+      replace: reply('1', '1', `realtime:rec-rw-priv-${n}`, 'error', noPrivate),
+    })),
+    ...[
+      [10, 3, 35],
+      [13, 4, 42],
+      [18, 6, 46],
+    ].flatMap(([step, n, hello]) => [
+      {
+        step,
+        why: '§12.2, finding 11: an invalid private value refuses the join',
+        replace: reply('1', '1', `realtime:rec-rw-priv-${n}`, 'error', invalidJoin('private')),
+      },
+      { step: hello, why: 'the join was refused', absent: true },
+    ]),
+  ],
+  'join-ref-leniency-v1': [
+    ...['stale', 'empty'].map((event, i) => ({
+      step: [12, 21][i],
+      why: '§2.5, finding 14: pushes with a stale or empty join_ref are accepted',
+      insert: [
+        { conn: 'b', ...broadcastV1('realtime:rec-lenient-v1', { event, payload: { i: event }, type: 'broadcast' }) },
+        { conn: 'a', ...broadcastV1('realtime:rec-lenient-v1', { event, payload: { i: event }, type: 'broadcast' }) },
+        { conn: 'a', ...replyV1(event, 'realtime:rec-lenient-v1', 'ok', {}) },
+      ],
+    })),
+    {
+      step: 22,
+      until: 4,
+      why: 'issue 2: a track gets an error reply',
+      insert: [{ conn: 'a', ...replyV1('p', 'realtime:rec-lenient-v1', 'error', anything) }],
+    },
+  ],
+  'join-ref-leniency-v2': [
+    ...['stale', 'empty'].map((event, i) => ({
+      step: [12, 21][i], // 11 is the push; 12 was on its way
+      why: '§2.5, finding 14: pushes with a stale or empty join_ref are accepted',
+      insert: [
+        { conn: 'b', json: [null, null, 'realtime:rec-lenient-v2', 'broadcast', { event, payload: { i: event }, type: 'broadcast' }] },
+        { conn: 'a', json: [null, null, 'realtime:rec-lenient-v2', 'broadcast', { event, payload: { i: event }, type: 'broadcast' }] },
+        { conn: 'a', ...reply('5', event, 'realtime:rec-lenient-v2', 'ok', {}) },
+      ],
+    })),
+    {
+      step: 22,
+      until: 4,
+      why: 'issue 2: a track gets an error reply',
+      insert: [{ conn: 'a', ...reply('5', 'p', 'realtime:rec-lenient-v2', 'error', anything) }],
+    },
+  ],
+  'join-token-errors': [
+    [32, 'iatstring', 'MalformedJWT: The token provided is not a valid JWT'],
+    [35, 'expfloat', 'InvalidJWTToken: Token has expired 95512993 seconds ago'],
+    [36, 'expstring', 'InvalidJWTToken: Token expiration time is invalid'],
+    [39, 'notjson', 'MalformedJWT: The token provided is not a valid JWT'],
+    [40, 'claimsarray', 'MalformedJWT: The token provided is not a valid JWT'],
+  ].map(([step, name, reason]) => ({
+    step,
+    why: 'findings 1 and 2: the closest text of §3.4, with its code',
+    replace: reply('1', '1', `realtime:rec-token-${name}`, 'error', { reason }),
+  })),
+  'join-without-join-ref': [
+    { step: 20, why: '§3.9: a client without join_refs would take it for the end of the new channel', absent: true },
+    { step: 13, until: 4, why: 'issue 2: a track gets an error reply', replace: replyV1('3', 'realtime:rec-nojr', 'error', anything) },
+    { step: [14, 15, 22, 23], until: 4, why: 'issue 2: nobody is tracked', absent: true },
+    {
+      step: 21,
+      until: 4,
+      why: 'issue 2: nobody is tracked',
+      replace: { json: { ref: null, event: 'presence_state', payload: {}, topic: 'realtime:rec-nojr' } },
+    },
+  ],
+
+  // -------------------------------------------------------------- Broadcast
+  'broadcast-kind3-bad': [
+    { step: [10, 13, 14], why: 'finding 8: JSON that is none is not relayed', absent: true },
+    { step: 11, why: 'finding 8', replace: reply('1', '2', 'realtime:rec-k3bad', 'error', invalidPayload) },
+    { step: [22, 24, 25], why: 'findings 6 and 8: kind 2 is never sent, bytes are no payload object', absent: true },
+    { step: 23, why: 'findings 6 and 8', replace: reply('1', '6', 'realtime:rec-k3bad', 'error', invalidPayload) },
+  ],
+  'broadcast-kind3-json': [
+    {
+      step: 24, // after what was on its way when step 22 was sent
+      why: '§2.5, finding 14: empty refs are accepted and echoed',
+      insert: [
+        { conn: 'a', ...kind4(K3, 'no-refs', NO_REFS) },
+        { conn: 'a', ...reply('1', '', K3, 'ok', {}) },
+        { conn: 'b', ...kind4(K3, 'no-refs', NO_REFS) },
+        { conn: 'v1', ...broadcastV1(K3, { event: 'no-refs', payload: { x: 4 }, type: 'broadcast' }) },
+      ],
+    },
+    { step: [46, 47, 48], why: 'finding 8: an empty payload is no JSON', absent: true },
+    { step: 49, why: 'finding 8', replace: reply('1', '9', K3, 'error', invalidPayload) },
+  ],
+  'broadcast-long-names': [
+    {
+      step: 20,
+      why: 'finding 9: a text frame where kind 4 has no room for the topic',
+      insert: [
+        { conn: 'a', ...textV2(LONG_TOPIC, fromDatabase('evt', 4, ID_OF_4)) },
+        { conn: 'v1', ...textV1(LONG_TOPIC, fromDatabase('evt', 4, ID_OF_4)) },
+      ],
+    },
+    {
+      step: 26,
+      why: 'finding 9: a text frame where kind 4 has no room for the event',
+      insert: [{ conn: 'a', ...textV2('realtime:rec-long-event', fromDatabase(LONG_EVENT, 5, ID_OF_5)) }],
+    },
+  ],
+  'broadcast-odd-payload-v1-only': [
+    { step: 11, why: 'finding 6: a payload that is no object is refused, whoever listens', absent: true },
+    { step: 12, why: 'finding 6', replace: replyV1('2', 'realtime:rec-odd-only-v1', 'error', invalidPayload) },
+    { step: 13, why: 'finding 6', replace: replyV1('2', 'realtime:rec-odd-alone', 'error', invalidPayload) },
+  ],
+  'broadcast-odd-payload-v1': [
+    { step: 30, why: 'finding 10: byte for byte', replace: textV1('realtime:rec-odd-v1', ODD_NUMBERS) },
+    { step: 31, why: 'finding 10: byte for byte', replace: textV2('realtime:rec-odd-v1', ODD_NUMBERS) },
+    { step: 38, why: 'finding 10: byte for byte', replace: textV1('realtime:rec-odd-v1', '{"a":1,"a":2}') },
+    { step: 39, why: 'finding 10: byte for byte', replace: textV2('realtime:rec-odd-v1', '{"a":1,"a":2}') },
+    ...BAD_PUSHES.map(([ref, push]) => ({
+      step: push + 1,
+      why: 'finding 6: an error reply, the channel lives',
+      replace: replyV1(ref, 'realtime:rec-odd-v1', 'error', invalidPayload),
+    })),
+    { step: [43, 47, 51, 55], why: 'finding 6: still joined', skip: true },
+    { step: [44, 48, 52, 56], why: 'finding 6: still joined', absent: true },
+  ],
+  'broadcast-odd-payload-v2': [
+    { step: 30, why: 'finding 10: byte for byte', replace: textV1('realtime:rec-odd-v2', ODD_NUMBERS) },
+    { step: 31, why: 'finding 10: byte for byte', replace: textV2('realtime:rec-odd-v2', ODD_NUMBERS) },
+    { step: 38, why: 'finding 10: byte for byte', replace: textV1('realtime:rec-odd-v2', '{"a":1,"a":2}') },
+    { step: 39, why: 'finding 10: byte for byte', replace: textV2('realtime:rec-odd-v2', '{"a":1,"a":2}') },
+    ...[
+      ['10', 42],
+      ['11', 47],
+      ['12', 53],
+      ['13', 58],
+    ].map(([ref, step]) => ({
+      step,
+      why: 'finding 6: an error reply, the channel lives',
+      replace: reply('1', ref, 'realtime:rec-odd-v2', 'error', invalidPayload),
+    })),
+    { step: [43, 48, 52, 57], why: 'finding 6: not relayed', absent: true },
+    { step: [44, 49, 54, 59], why: 'finding 6: still joined', skip: true },
+    { step: [45, 50, 55, 60], why: 'finding 6: still joined', absent: true },
+  ],
+  'broadcast-oversize': [
+    {
+      why: 'issue 2: a refused push without an ack is told in a system error',
+      extra: {
+        conn: 'a',
+        topic: 'realtime:rec-oversize-noack',
+        event: 'system',
+        min: 1,
+        max: 1,
+        what: 'one system error with the cause and the number of pushes refused',
+        check: ([{ status, message, channel }]) =>
+          status === 'error' && channel === 'rec-oversize-noack' && /payload/i.test(message) && /\b1\b/.test(message),
+      },
+    },
+  ],
+
+  // -------------------------------------------------------------- Broadcast from the database
+  'db-broadcast-changes': privateRefused(
+    'realtime:rec-rw-orders',
+    [5, 7],
+    [6, 8, 10, 11, 13, 14, 16, 17, 19, 20, 21, 22, 23, 24, 25, 26],
+  ),
+  'db-insert': privateRefused('realtime:rec-rw-ins', [4, 6], [5, 7, 9, 10, 12, 13, 17, 18, 21, 22]),
+  'db-send-oversize': [
+    {
+      step: 8,
+      why: 'DESIGN: what send() can\'t deliver is an error for the caller, not silence',
+      replace: {
+        notices: new Expect('one error about the payload', (lines) => lines.length === 1 && /^ERROR: .*payload/.test(lines[0])),
+      },
+    },
+  ],
+  'db-send-binary': privateRefused('realtime:rec-rw-dbbin', [4, 6], [5, 7, 9, 11, 12]),
+};
+
+// The differences of a scenario that hold today.
+export function differencesOf(name) {
+  return (DIFFERENCES[name] ?? []).filter(({ until }) => !DONE.has(until));
+}
