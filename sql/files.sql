@@ -11,6 +11,14 @@ insert into own_day (topic, extension, inserted_at) values ('fi', 'broadcast', '
 select known_files() - :before as more;
 alter table realtime.messages attach partition own_day for values from ('2040-01-01') to ('2040-01-02');
 
+-- an UPDATE delivers nothing; one that may move the row to another partition tells of the file that the row leaves
+update realtime.messages set event = 'ev' where topic = 'fi';
+select known_files() - :before as more;
+begin;
+update realtime.messages set inserted_at = '2040-01-01 12:30' where topic = 'fi';
+select known_files() - :before as more;
+commit;
+
 -- the partition and its TOAST table, once
 insert into realtime.messages (topic, extension, inserted_at) values ('fi', 'broadcast', '2040-01-01 13:00');
 select known_files() - :before as more;

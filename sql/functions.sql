@@ -58,7 +58,9 @@ select realtime.send_binary(convert_to(repeat('x', 3072000), 'utf8'), 'ev', 'fn-
 select event, length(payload::text), length(binary_payload) from realtime.messages where topic = 'fn-long' order by position;
 
 -- both payloads at once are against the table's constraint
+\set VERBOSITY sqlstate
 insert into realtime.messages (topic, extension, event, payload, binary_payload) values ('fn', 'broadcast', 'ev', '{}', '');
+\set VERBOSITY default
 
 -- somebody's search_path changes nothing
 begin;

@@ -6,7 +6,7 @@ create database regress_plugin;
 create extension realtime;
 set realtime.partition_clock = '2031-05-05 12:00';
 select realtime.maintain_partitions();
-create function claims(out change jsonb) returns setof jsonb language sql as $$
+create function changes(out change jsonb) returns setof jsonb language sql as $$
 	select data::jsonb - 'lsn' from pg_logical_slot_get_changes('regress', null, null, 'include-xid', 'off', 'include-timestamp', 'off')
 $$;
 create table things (id int primary key, name text, amount numeric, flags bool[], doc jsonb, at timestamptz, raw bytea, big text);
@@ -24,7 +24,7 @@ insert into keyless values (1, 'one');
 update keyless set b = 'two';
 delete from keyless;
 truncate things, keyless;
-select change from claims();
+select change from changes();
 
 -- whole transactions only, in the order of their commits; nothing of what is rolled back
 begin;
@@ -37,13 +37,13 @@ insert into keyless values (3, 'rolled back');
 rollback to s;
 insert into keyless values (4, 'kept');
 commit;
-select change -> 'columns' from claims();
+select change -> 'columns' from changes();
 
 -- a value out of line, and one that has not changed
 insert into things (id, big) values (10, repeat('long ', 2000));
 update things set name = 'x' where id = 10;
 select change ->> 'action' as action, column_value ->> 'name' as name, length(column_value ->> 'value') as length, column_value ? 'value' as has_value
-from claims(), jsonb_array_elements(change -> 'columns') column_value where column_value ->> 'name' = 'big';
+from changes(), jsonb_array_elements(change -> 'columns') column_value where column_value ->> 'name' = 'big';
 
 -- messages: the row arrives with its insert, and not again when it is moved home
 insert into realtime.messages (topic, extension, event, payload, inserted_at)
@@ -52,7 +52,7 @@ set realtime.partition_clock = '2031-05-06 12:00';
 select realtime.maintain_partitions();
 select tableoid::regclass, event from realtime.messages order by 2;
 select change ->> 'table' as "table", change ->> 'action' as action, (select c ->> 'value' from jsonb_array_elements(change -> 'columns') c where c ->> 'name' = 'event') as event
-from claims() where change ->> 'schema' = 'realtime' and change ->> 'table' like 'messages%';
+from changes() where change ->> 'schema' = 'realtime' and change ->> 'table' like 'messages%';
 
 -- options
 insert into keyless values (5, 'five');

@@ -41,12 +41,13 @@ create index messages_inserted_at_topic_index on realtime.messages (inserted_at 
 alter table realtime.messages enable row level security;
 
 -- Tells the message decoder which files hold messages. It comes before any partition, which gets its own copy of it,
--- and fires for every kind of insert, whatever session_replication_role says.
+-- and fires for every kind of insert, whatever session_replication_role says. An update of inserted_at may move a row
+-- to another partition; the decoder knows such a move by the file that the row leaves.
 create function realtime.note_message_file() returns trigger
 	language c
 	as 'MODULE_PATHNAME', 'realtime_note_message_file';
 
-create trigger realtime_note_message_file before insert on realtime.messages
+create trigger realtime_note_message_file before insert or update of inserted_at on realtime.messages
 	for each row execute function realtime.note_message_file();
 alter table realtime.messages enable always trigger realtime_note_message_file;
 
@@ -72,6 +73,47 @@ create function realtime.maintain_partitions() returns void
 
 comment on function realtime.maintain_partitions() is
 	'Does now what the launcher does every hour: makes and drops partitions of realtime.messages. Superusers only.';
+
+-- pg_dump leaves out the policies of tables that belong to an extension. This table carries them: what is dumped as its
+-- contents are the policies of the moment, and when that is restored, its trigger creates them.
+create table realtime.policies (
+	name name,
+	permissive boolean,
+	command text,
+	roles text,
+	using_expression text,
+	check_expression text
+);
+
+comment on table realtime.policies is
+	'Always empty. Carries the policies of realtime.messages through pg_dump and restore.';
+
+create function realtime.restore_policy() returns trigger
+	language plpgsql
+	set search_path = pg_catalog, pg_temp
+as $policy$
+begin
+	if not exists (select from pg_catalog.pg_policy
+			where polrelid = 'realtime.messages'::regclass and polname = new.name) then
+		execute format('create policy %I on realtime.messages as %s for %s to %s%s%s', new.name,
+			case when new.permissive then 'permissive' else 'restrictive' end, new.command, new.roles,
+			' using (' || new.using_expression || ')', ' with check (' || new.check_expression || ')');
+	end if;
+	return null;
+end
+$policy$;
+
+create trigger restore_policy before insert on realtime.policies
+	for each row execute function realtime.restore_policy();
+
+select pg_catalog.pg_extension_config_dump('realtime.policies', $dump$where false
+	union all
+	select polname, polpermissive,
+		case polcmd when 'r' then 'select' when 'a' then 'insert' when 'w' then 'update' when 'd' then 'delete' else 'all' end,
+		(select pg_catalog.string_agg(case r when 0 then 'public' else r::pg_catalog.regrole::text end, ', ')
+			from pg_catalog.unnest(polroles) r),
+		pg_catalog.pg_get_expr(polqual, polrelid), pg_catalog.pg_get_expr(polwithcheck, polrelid)
+	from pg_catalog.pg_policy where polrelid = 'realtime.messages'::pg_catalog.regclass$dump$);
 
 ----------------------------------------------------------------------------------------------------------------------
 -- What everybody may call

@@ -170,26 +170,48 @@ partitions_maintain(PartitionRound *round)
 	MemoryContextDelete(context);
 }
 
-/* One step of the function, in a subtransaction, so that a step that has to wait leaves nothing behind. */
+/*
+ * One step of the function, in a subtransaction, so that a step that fails or has to wait leaves nothing behind and the
+ * others are done all the same.
+ */
 static void
 do_step_here(const PartitionStep *step)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
 	char		obstacle[PARTITION_TEXT_SIZE] = "";
-	bool		done;
+	ErrorData  *volatile error = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
-	done = partition_step_do(step, obstacle);
-	if (done)
-		ReleaseCurrentSubTransaction();
-	else
+	PG_TRY();
+	{
+		if (partition_step_do(step, obstacle))
+			ReleaseCurrentSubTransaction();
+		else
+			RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
+	}
+	PG_END_TRY();
 	MemoryContextSwitchTo(context);
 	CurrentResourceOwner = owner;
 	CommandCounterIncrement();
-	if (!done)
+
+	if (error != NULL && error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		ReThrowError(error);
+	if (error != NULL)
+		ereport(WARNING,
+				(errcode(error->sqlerrcode),
+				 errmsg("partition %s of realtime.messages: %s", step->name, error->message),
+				 error->detail ? errdetail_internal("%s", error->detail) : 0,
+				 errhint("Mend that, and call realtime.maintain_partitions() again.")));
+	else if (obstacle[0] != '\0')
 		ereport(NOTICE,
 				(errmsg("partition %s has to wait: %s", step->name, obstacle),
 				 errhint("Call realtime.maintain_partitions() again when that transaction has ended.")));

@@ -241,7 +241,6 @@ upgrade(Request *request, Slice key, Token *token, int vsn)
 	writer_literal(w, "\r\n\r\n");
 	output_send(request->connection, frame_finish_plain());
 	connection_upgraded(request->connection, token, vsn);
-	request->connection->sent = 0;
 }
 
 /*

@@ -96,6 +96,13 @@ append(Connection *connection, Frame *frame)
 		output_wants_turn(connection);
 }
 
+/* Text or binary; no control frame. */
+static bool
+is_message(const Frame *frame)
+{
+	return (frame->bytes[0] & 0x0F) == FRAME_TEXT || (frame->bytes[0] & 0x0F) == FRAME_BINARY;
+}
+
 void
 output_queue(Connection *connection, Frame *frame)
 {
@@ -117,7 +124,8 @@ output_queue(Connection *connection, Frame *frame)
 		return;
 	}
 	append(connection, frame);
-	connection->sent++;
+	if (is_message(frame))
+		connection->sent++;
 	if (connection->blocked)
 		watch_soft_limit(connection);
 }

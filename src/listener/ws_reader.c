@@ -19,14 +19,16 @@
 static size_t
 header_size(const unsigned char *header)
 {
+	size_t		mask = (header[1] & 0x80) != 0 ? 4 : 0;
+
 	switch (header[1] & 0x7F)
 	{
 		case 126:
-			return 8;
+			return 4 + mask;
 		case 127:
-			return 14;
+			return 10 + mask;
 		default:
-			return 6;
+			return 2 + mask;
 	}
 }
 

@@ -47,6 +47,17 @@ typedef RelFileNode RelationFile;
 #define RELATION_FILE_NUMBER(file)	((file).relNode)
 #endif
 
+/* PostgreSQL 16 keeps the values of settings in a memory context of its own. Nothing throws: NULL if there is no memory. */
+#if PG_VERSION_NUM >= 160000
+#define setting_malloc(size)	guc_malloc(LOG, (size))
+#define setting_strdup(text)	guc_strdup(LOG, (text))
+#define setting_free(pointer)	guc_free(pointer)
+#else
+#define setting_malloc(size)	malloc(size)
+#define setting_strdup(text)	strdup(text)
+#define setting_free(pointer)	free(pointer)
+#endif
+
 /* PostgreSQL 16 added an argument to DecodeDateTime. */
 #if PG_VERSION_NUM >= 160000
 #define decode_datetime(field, ftype, nf, dtype, tm, fsec, tz) \

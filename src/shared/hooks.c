@@ -1,6 +1,6 @@
 /*
  * hooks.c
- *	  Gets our workers out of the way of DROP DATABASE and tells the launcher about CREATE and DROP EXTENSION.
+ *	  Gets our workers out of the way of DROP DATABASE and tells the launcher about databases and extensions that come or go.
  */
 #include "postgres.h"
 
@@ -18,7 +18,7 @@
 #define HOLD_TIMEOUT	5000
 
 static object_access_hook_type previous_hook;
-static bool extensions_changed;
+static bool wake_launcher;
 
 static void
 on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
@@ -32,8 +32,10 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_i
 	if (access == OAT_DROP && class_id == DatabaseRelationId)
 		registry_hold(object_id, HOLD_TIMEOUT);
 
-	if ((access == OAT_DROP || access == OAT_POST_CREATE) && class_id == ExtensionRelationId)
-		extensions_changed = true;
+	/* The launcher may wait for a database to be created, and acts on an extension that comes or goes. */
+	if ((access == OAT_DROP && class_id == ExtensionRelationId) ||
+		(access == OAT_POST_CREATE && (class_id == ExtensionRelationId || class_id == DatabaseRelationId)))
+		wake_launcher = true;
 }
 
 static void
@@ -43,9 +45,9 @@ after_transaction(XactEvent event, void *arg)
 		return;
 	if (registry_held_by_me())
 		registry_release();
-	if (extensions_changed)
+	if (wake_launcher)
 	{
-		extensions_changed = false;
+		wake_launcher = false;
 		registry_wake(WORKER_LAUNCHER, 0);
 	}
 }

@@ -196,19 +196,17 @@ check_jwt_secret(char **newval, void **extra, GucSource source)
 		return false;
 	}
 
-	kept = malloc(length + 1);
-	shown = strdup(length > 0 ? SECRET_MASK : "");
+	kept = setting_malloc(length + 1);
+	shown = setting_strdup(length > 0 ? SECRET_MASK : "");
 	if (kept == NULL || shown == NULL)
 	{
-		free(kept);
-		free(shown);
 		GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
 		GUC_check_errmsg("out of memory");
 		return false;
 	}
 	memcpy(kept, secret, length + 1);
 	explicit_bzero(*newval, strlen(*newval));
-	free(*newval);
+	setting_free(*newval);
 	*newval = shown;
 	*extra = kept;
 	return true;

@@ -13,6 +13,7 @@
 #include "tcop/tcopprot.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
+#include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
 #include "shared/registry.h"
@@ -44,8 +45,9 @@ worker_register(WorkerKind kind, int index, const char *function)
 	RegisterBackgroundWorker(&worker);
 }
 
+/* Until the latch is set, or for so many milliseconds (-1: no end). */
 static void
-sleep_ms(long timeout)
+sleep_on_latch(long timeout)
 {
 	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0);
 
@@ -53,6 +55,17 @@ sleep_ms(long timeout)
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 	worker_reload_if_asked();
+}
+
+/* The latch may be set for many reasons, and is at the start of a process: a pause goes on nevertheless. */
+static void
+pause_for(long timeout)
+{
+	TimestampTz end = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), timeout);
+	long		left;
+
+	while ((left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end)) > 0)
+		sleep_on_latch(left);
 }
 
 void
@@ -67,7 +80,7 @@ worker_start(WorkerKind kind, int index)
 	my_kind = kind;
 	pause = registry_attach(kind, index);
 	if (pause > 0)
-		sleep_ms(pause);
+		pause_for(pause);
 }
 
 void
@@ -75,7 +88,7 @@ worker_wait_until_wanted(void)
 {
 	registry_set_state(WORKER_SLEEPING, NULL, NULL);
 	while (!registry_wanted())
-		sleep_ms(-1);
+		sleep_on_latch(-1);
 	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 

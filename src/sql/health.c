@@ -194,8 +194,10 @@ check_worker(const char *check, WorkerKind kind, int index)
 		psprintf("%s, pid %d", worker_state_name(info.state), info.pid);
 	if (info.detail[0] != '\0')
 		detail = psprintf("%s: %s", detail, info.detail);
-	if (info.state == WORKER_NOT_STARTED && info.hint[0] == '\0')
-		strlcpy(info.hint, "See the server log, and the row worker_processes.", sizeof(info.hint));
+	if (info.state != WORKER_RUNNING && info.hint[0] == '\0')
+		strlcpy(info.hint, info.state == WORKER_NOT_STARTED ? "See the server log, and the row worker_processes." :
+				"If it does not get further within a minute, see the row replication and the server log.",
+				sizeof(info.hint));
 	put(check, info.state == WORKER_RUNNING, detail, info.hint);
 }
 
@@ -222,7 +224,8 @@ check_replication(void)
 	else if (state == REPLICATION_STARTING)
 		put("replication", false,
 			psprintf("messages from the database are not delivered yet%s%s", text[0] ? ": " : "", text),
-			text[0] ? "End that transaction (COMMIT PREPARED or ROLLBACK PREPARED a prepared one)." : NULL);
+			text[0] ? "End that transaction (COMMIT PREPARED or ROLLBACK PREPARED a prepared one)." :
+			"The decoder looks for a point to start from: see its row.");
 	else
 		put("replication", false,
 			psprintf("messages from the database are not delivered%s%s", text[0] ? ": " : "", text),
@@ -252,9 +255,11 @@ check_retained_wal(void)
 	WalInfo		info;
 	uint64		retained = wal_shared_retained();
 	uint64		bound = wal_shared_bound();
+	bool		lost;
 	StringInfoData detail;
 
 	wal_shared_get(&info);
+	lost = info.slot[0] != '\0' && wal_shared_is_given_up(info.reading);
 	initStringInfo(&detail);
 	appendStringInfo(&detail, UINT64_FORMAT " kB of WAL are kept for realtime, at most " UINT64_FORMAT " kB",
 					 retained / 1024, bound / 1024);
@@ -263,7 +268,11 @@ check_retained_wal(void)
 						 transaction_owner(info.pinned_by));
 	if (info.incomplete > 0)
 		appendStringInfo(&detail, "; if the decoder ended now, %d open transaction(s) would be lost", info.incomplete);
-	put("retained_wal", retained <= bound && info.incomplete == 0, detail.data,
+	if (lost)
+		appendStringInfo(&detail, "; the decoder stands at %X/%X, and WAL that it has not read was given up",
+						 LSN_FORMAT_ARGS(info.reading));
+	put("retained_wal", retained <= bound && info.incomplete == 0 && !lost, detail.data,
+		lost ? "See whether the process of the decoder is stopped. Once it goes on, clients are told of the gap." :
 		retained > bound ? "The decoder does not keep up: see its row and realtime.workers. "
 		"realtime.max_wal_retained is the bound." :
 		info.incomplete > 0 ? "End the open transaction, or raise realtime.max_wal_retained." : NULL);

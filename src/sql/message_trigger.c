@@ -78,8 +78,8 @@ tell(Relation relation)
 }
 
 /*
- * BEFORE INSERT FOR EACH ROW on each partition: the row's WAL is not written yet. Rows that follow one another in the
- * same partition cost a comparison.
+ * BEFORE INSERT OR UPDATE OF inserted_at FOR EACH ROW on each partition: the row's WAL is not written yet. Rows that
+ * follow one another in the same partition cost a comparison.
  */
 Datum
 realtime_note_message_file(PG_FUNCTION_ARGS)
@@ -89,7 +89,8 @@ realtime_note_message_file(PG_FUNCTION_ARGS)
 	SubTransactionId subtransaction = GetCurrentSubTransactionId();
 
 	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_BEFORE(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
+		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
+		!(TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event)))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("realtime.note_message_file is for the trigger of realtime.messages only")));
@@ -103,5 +104,5 @@ realtime_note_message_file(PG_FUNCTION_ARGS)
 		last.transaction = transaction;
 		last.subtransaction = subtransaction;
 	}
-	return PointerGetDatum(trigger->tg_trigtuple);
+	return PointerGetDatum(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple);
 }

@@ -81,8 +81,7 @@ realtime_list_stats(PG_FUNCTION_ARGS)
 }
 
 /*
- * A field that a listener wrote, as a value of this type. Text is UTF-8 there and in the database's encoding here;
- * points in time are microseconds since 2000.
+ * A field that a listener wrote, as a value of this type. Text is UTF-8 there and in the database's encoding here.
  */
 static Datum
 field_value(Slice field, Oid type)
@@ -98,7 +97,8 @@ field_value(Slice field, Oid type)
 		case INT8OID:
 			return DirectFunctionCall1(int8in, CStringGetDatum(text));
 		case TIMESTAMPTZOID:
-			return DirectFunctionCall1(int8in, CStringGetDatum(text));
+			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
+									   Int32GetDatum(-1));
 		case INETOID:
 			return DirectFunctionCall1(inet_in, CStringGetDatum(text));
 		default:

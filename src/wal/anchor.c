@@ -7,8 +7,6 @@
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "replication/slot.h"
-#include "storage/spin.h"
 #include "utils/timestamp.h"
 
 #include "shared/registry.h"
@@ -35,23 +33,6 @@ static bool
 anchor_exists(SlotPoint *anchor)
 {
 	return slot_look(ANCHOR_SLOT_NAME, anchor) && anchor->owner == MyProcPid;
-}
-
-/* Nobody else writes to this slot, and it is temporary, so nothing of it has to be on disk. */
-static void
-follow(const SlotPoint *decoder)
-{
-	ReplicationSlot *slot = SearchNamedReplicationSlot(ANCHOR_SLOT_NAME, true);
-
-	SpinLockAcquire(&slot->mutex);
-	slot->data.restart_lsn = decoder->restart;
-	slot->data.confirmed_flush = decoder->confirmed;
-	slot->data.catalog_xmin = decoder->catalog_xmin;
-	slot->effective_catalog_xmin = decoder->effective_catalog_xmin;
-	SpinLockRelease(&slot->mutex);
-	ReplicationSlotsComputeRequiredXmin(false);
-	ReplicationSlotsComputeRequiredLSN();
-	wal_shared_set_anchored(true, decoder->restart);
 }
 
 static void
@@ -91,12 +72,8 @@ make(const WalInfo *info)
 	}
 	if (slot_copy(info->slot, ANCHOR_SLOT_NAME))
 	{
-		SlotPoint	anchor;
-
 		complained = false;
 		tried_at = 0;
-		if (anchor_exists(&anchor))
-			wal_shared_set_anchored(true, anchor.restart);
 	}
 }
 
@@ -118,13 +95,14 @@ log_cut_off(void)
 /*
  * The decoder lets its restart point fall behind by half of what is allowed, and moves it then. If it has not moved at
  * three quarters, it is stopped, or busy with one transaction: take from it what it does not need in order to go on,
- * and if even that is too much, everything. A decoder that starts after that can't go on where this one was.
+ * and if even that is too much, everything. A decoder that starts after that can't go on where this one was. The same if
+ * there is no decoder, because none comes to its feet.
  */
 static void
-give_up(const WalInfo *info)
+give_up(const WalInfo *info, bool has_decoder)
 {
 	XLogRecPtr	now = GetXLogInsertRecPtr();
-	XLogRecPtr	position = now - info->reading < wal_shared_bound() / 2 ? info->reading : now;
+	XLogRecPtr	position = has_decoder && now - info->reading < wal_shared_bound() / 2 ? info->reading : now;
 
 	bool		already_lost = info->reading < info->given_up;
 
@@ -146,7 +124,7 @@ give_up(const WalInfo *info)
 }
 
 static int
-watch_retained(const WalInfo *info)
+watch_retained(const WalInfo *info, bool has_decoder)
 {
 	uint64		retained = wal_shared_retained();
 	uint64		bound = wal_shared_bound();
@@ -155,7 +133,7 @@ watch_retained(const WalInfo *info)
 		registry_wake(WORKER_MESSAGE_DECODER, 0);
 	if (retained >= bound / 4 * 3)
 	{
-		give_up(info);
+		give_up(info, has_decoder);
 		return LOOK_CLOSELY;
 	}
 	return Max(LOOK_CLOSELY, Min(LOOK_AGAIN, (bound / 4 * 3 - retained) / WAL_PER_MS));
@@ -167,25 +145,26 @@ anchor_keep(void)
 	WalInfo		info;
 	SlotPoint	decoder;
 	SlotPoint	anchor;
+	bool		has_decoder;
 
 	wal_shared_get(&info);
-	if (info.slot[0] == '\0' || !slot_look(info.slot, &decoder))
-		return -1;
-	if (info.decoding && decoder.confirmed != InvalidXLogRecPtr && decoder.restart > info.given_up)
+	has_decoder = info.slot[0] != '\0' && slot_look(info.slot, &decoder);
+	if (has_decoder && info.decoding && decoder.confirmed != InvalidXLogRecPtr && decoder.restart > info.given_up)
 	{
 		if (!anchor_exists(&anchor))
 			make(&info);
 		else if (decoder.restart > anchor.restart ||
 				 (decoder.restart == anchor.restart &&
 				  decoder.effective_catalog_xmin != anchor.effective_catalog_xmin))
-			follow(&decoder);
+			slot_stand_at(ANCHOR_SLOT_NAME, &decoder);
 	}
-	return watch_retained(&info);
+	if (!has_decoder && !anchor_exists(&anchor))
+		return -1;
+	return watch_retained(&info, has_decoder);
 }
 
 void
 anchor_drop(void)
 {
-	wal_shared_set_anchored(false, InvalidXLogRecPtr);
 	slot_drop(ANCHOR_SLOT_NAME);
 }

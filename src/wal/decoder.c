@@ -95,15 +95,24 @@ wait_for_free_slot(void)
 	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 
-/* A transaction that was open when the restart point was moved past it has committed, and an earlier decoder knew it. */
+/*
+ * A transaction has committed of which a part of the WAL was given up, or in which decoders have ended again and again.
+ * If it was delivered nevertheless, by a decoder before this one, there is nothing to tell.
+ */
 static void
 transaction_lost(TransactionId xid, XLogRecPtr commit_end)
 {
+	bool		hopeless = wal_shared_hopeless() != InvalidXLogRecPtr;
+
+	wal_shared_attempt(InvalidXLogRecPtr, 0);
 	if (commit_end <= bus_progress().done)
 		return;
-	ereport(LOG,
-			(errmsg("messages of transaction %u are not delivered: WAL of it was given up before it committed", xid)));
-	messages_gap(commit_end, "Messages from the database were lost: a transaction was open for too long");
+	ereport(WARNING,
+			(errmsg("messages of transaction %u are not delivered", xid),
+			 hopeless ? errdetail("It could not be decoded in %d attempts; the errors are in this log.", HOPELESS_ATTEMPTS) :
+			 errdetail("It was open so long that the beginning of its WAL was given up.")));
+	messages_gap(commit_end, hopeless ? "Messages from the database were lost: a transaction could not be decoded" :
+				 "Messages from the database were lost: a transaction was open for too long");
 }
 
 static void
@@ -115,6 +124,7 @@ begin(void)
 	context = start.context;
 	wal_shared_get_incomplete(&incomplete);
 	reader_set_incomplete(&incomplete, transaction_lost);
+	reader_set_hopeless(wal_shared_hopeless());
 	restart_point_begin(context);
 	if (start.is_fresh)
 		start_announce_gap(start.confirmed);

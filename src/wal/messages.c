@@ -22,6 +22,7 @@
 #include "wal/message_row.h"
 #include "wal/messages.h"
 #include "wal/reader.h"
+#include "wal/wal_shared.h"
 
 /* A batch is put on the bus when it has so many records or bytes. */
 #define BATCH_RECORDS	128
@@ -145,11 +146,13 @@ begin_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	row = 0;
 	delivered_before = txn->end_lsn <= progress.done;
 	rows_before = txn->final_lsn == progress.commit ? progress.rows : 0;
+	wal_shared_attempt(txn->final_lsn, rows_before);
 }
 
 static void
 commit_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
+	wal_shared_attempt(InvalidXLogRecPtr, 0);
 	if (delivered_before || row == 0)
 		return;
 	progress.done = txn->end_lsn;

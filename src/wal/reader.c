@@ -52,6 +52,7 @@ typedef struct Reader
 	RelationFile last_other;	/* most records of a load are of one file */
 
 	IncompleteXacts incomplete;
+	XLogRecPtr	hopeless;
 	ReaderLostCallback on_lost;
 	ReaderRunningCallback on_running;
 
@@ -118,6 +119,7 @@ reader_begin(LogicalDecodingContext *ctx, XLogRecPtr from)
 	reader.lost = false;
 	reader.generation = 0;
 	reader.incomplete.n = 0;
+	reader.hopeless = InvalidXLogRecPtr;
 	skipped_xacts_reset();
 	XLogBeginRead(ctx->reader, from);
 }
@@ -145,6 +147,12 @@ reader_set_incomplete(const IncompleteXacts *xacts, ReaderLostCallback on_lost)
 {
 	reader.incomplete = *xacts;
 	reader.on_lost = on_lost;
+}
+
+void
+reader_set_hopeless(XLogRecPtr hopeless)
+{
+	reader.hopeless = hopeless;
 }
 
 const IncompleteXacts *
@@ -218,8 +226,8 @@ is_message_file(RelationFile file)
 
 /*
  * An UPDATE that moves a row of realtime.messages to another partition is a DELETE with a flag, perhaps TOAST of the new
- * row, and an INSERT, all of one transaction id; that INSERT is refused. Writes of row triggers to other tables may lie
- * between them.
+ * row, and an INSERT, all of one transaction id. The INSERT is refused, and the TOAST as well: the reorder buffer can't
+ * do with TOAST whose row does not follow. Writes of row triggers to other tables may lie between them.
  */
 static void
 follow_row_move(XLogReaderState *record)
@@ -233,7 +241,9 @@ follow_row_move(XLogReaderState *record)
 				row_moves_add(xid);
 			break;
 		case XLOG_HEAP_INSERT:
-			if (!(((xl_heap_insert *) XLogRecGetData(record))->flags & XLH_INSERT_ON_TOAST_RELATION))
+			if (((xl_heap_insert *) XLogRecGetData(record))->flags & XLH_INSERT_ON_TOAST_RELATION)
+				reader.refuses = row_moves_pending(xid);
+			else
 				reader.refuses = row_moves_take(xid);
 			break;
 		default:
@@ -304,13 +314,17 @@ end_incomplete(TransactionId xid, int nsubxacts, const TransactionId *subxacts)
 	return was_there;
 }
 
-/* Transactions that end: what was remembered of them is forgotten. Returns one that was incomplete and has committed, else Invalid. */
+/*
+ * Transactions that end: what was remembered of them is forgotten. Returns one that has committed and is not to be
+ * decoded, else Invalid.
+ */
 static TransactionId
 follow_transaction_end(XLogReaderState *record)
 {
 	TransactionId xid = XLogRecGetXid(record);
+	bool		hopeless = record->ReadRecPtr == reader.hopeless;
 
-	if (!skipped_xacts_any() && reader.incomplete.n == 0)
+	if (!skipped_xacts_any() && reader.incomplete.n == 0 && !hopeless)
 		return InvalidTransactionId;
 	switch (XLogRecGetInfo(record) & XLOG_XACT_OPMASK)
 	{
@@ -323,7 +337,7 @@ follow_transaction_end(XLogReaderState *record)
 				if (TransactionIdIsValid(commit.twophase_xid))
 					xid = commit.twophase_xid;
 				skipped_xacts_end(xid, commit.nsubxacts, commit.subxacts);
-				return end_incomplete(xid, commit.nsubxacts, commit.subxacts) ? xid : InvalidTransactionId;
+				return end_incomplete(xid, commit.nsubxacts, commit.subxacts) || hopeless ? xid : InvalidTransactionId;
 			}
 		case XLOG_XACT_ABORT:
 		case XLOG_XACT_ABORT_PREPARED:

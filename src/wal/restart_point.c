@@ -120,6 +120,21 @@ keep_bound(LogicalDecodingContext *context, XLogRecPtr position)
 		cut(context, saved);
 }
 
+/* The launcher may be stopped, and its anchor would keep WAL. */
+static void
+keep_anchor_bound(LogicalDecodingContext *context, XLogRecPtr position)
+{
+	static XLogRecPtr looked_at;
+	uint64		bound = wal_shared_bound();
+	SlotPoint	own;
+
+	if (position - looked_at < bound / 16)
+		return;
+	looked_at = position;
+	if (wal_shared_retained() > bound / 4 * 3 && slot_look(NameStr(context->slot->data.name), &own))
+		slot_stand_at(ANCHOR_SLOT_NAME, &own);
+}
+
 /* Is this transaction open, as far as the decoder has read? One that it knows is in its reorder buffer until it ends. */
 static bool
 is_open(LogicalDecodingContext *context, TransactionId xid)
@@ -152,6 +167,7 @@ restart_point_confirm(LogicalDecodingContext *context, XLogRecPtr position)
 {
 	LogicalConfirmReceivedLocation(position);
 	keep_bound(context, position);
+	keep_anchor_bound(context, position);
 	review(context);
 
 	/* The server itself looks at restart points only now and then, and the anchor follows. */

@@ -82,12 +82,20 @@ skipped_xacts_take(TransactionId xid)
 	return top;
 }
 
-void
-row_moves_add(TransactionId xid)
+bool
+row_moves_pending(TransactionId xid)
 {
 	for (int i = 0; i < n_moves; i++)
 		if (moves[i] == xid)
-			return;
+			return true;
+	return false;
+}
+
+void
+row_moves_add(TransactionId xid)
+{
+	if (row_moves_pending(xid))
+		return;
 	if (n_moves == room_for_moves)
 	{
 		room_for_moves = Max(16, 2 * room_for_moves);

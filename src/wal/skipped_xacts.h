@@ -24,7 +24,8 @@ extern TransactionId skipped_xacts_take(TransactionId xid);
 /* A row of realtime.messages was deleted by this transaction in order to be inserted elsewhere. */
 extern void row_moves_add(TransactionId xid);
 
-/* Is a row move of this transaction half done? It is taken for done from here on. */
+/* Is a row move of this transaction half done? With take it is taken for done from here on. */
+extern bool row_moves_pending(TransactionId xid);
 extern bool row_moves_take(TransactionId xid);
 
 /* Is anything remembered at all? */

@@ -99,6 +99,31 @@ slot_move_restart(const char *name, XLogRecPtr restart)
 	return moved;
 }
 
+/* Temporary slots don't outlive a crash, so nothing of this has to be on disk. */
+void
+slot_stand_at(const char *name, const SlotPoint *point)
+{
+	ReplicationSlot *slot;
+
+	LWLockAcquire(ReplicationSlotControlLock, LW_SHARED);
+	slot = SearchNamedReplicationSlot(name, false);
+	if (slot != NULL && slot->data.persistency == RS_TEMPORARY)
+	{
+		SpinLockAcquire(&slot->mutex);
+		if (slot->data.restart_lsn <= point->restart)
+		{
+			slot->data.restart_lsn = point->restart;
+			slot->data.confirmed_flush = point->confirmed;
+			slot->data.catalog_xmin = point->catalog_xmin;
+			slot->effective_catalog_xmin = point->effective_catalog_xmin;
+		}
+		SpinLockRelease(&slot->mutex);
+	}
+	LWLockRelease(ReplicationSlotControlLock);
+	ReplicationSlotsComputeRequiredXmin(false);
+	ReplicationSlotsComputeRequiredLSN();
+}
+
 void
 slot_drop(const char *name)
 {

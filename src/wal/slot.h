@@ -38,6 +38,12 @@ extern bool slot_look(const char *name, SlotPoint *point);
 extern bool slot_move_restart(const char *name, XLogRecPtr restart);
 
 /*
+ * Make a temporary slot stand where another one stands, unless it is further already. Launcher and decoder, for the
+ * anchor.
+ */
+extern void slot_stand_at(const char *name, const SlotPoint *point);
+
+/*
  * Copy a slot to a new temporary one, which belongs to this process but is not acquired. Runs in a transaction of its
  * own and so does not hide this process from vacuum. false, with nothing left behind, if it could not be; that is
  * logged. Takes a fraction of a second, whoever has written and is still open.

@@ -205,10 +205,11 @@ anchor_is_usable(void)
 {
 	SlotPoint	anchor;
 	WalInfo		info;
+	WorkerInfo	launcher;
 
 	wal_shared_get(&info);
-	return slot_look(ANCHOR_SLOT_NAME, &anchor) && anchor.owner != 0 && anchor.confirmed != InvalidXLogRecPtr &&
-		anchor.restart != InvalidXLogRecPtr && anchor.restart > info.given_up && info.anchored;
+	return slot_look(ANCHOR_SLOT_NAME, &anchor) && registry_get(WORKER_LAUNCHER, 0, &launcher) &&
+		anchor.owner == launcher.pid && anchor.confirmed != InvalidXLogRecPtr && anchor.restart > info.given_up;
 }
 
 static bool

@@ -18,6 +18,9 @@ typedef struct WalShared
 	slock_t		mutex;
 	WalInfo		info;
 	IncompleteXacts incomplete;
+	XLogRecPtr	attempted_commit;
+	uint32		attempted_rows;
+	int			attempts;
 } WalShared;
 
 static WalShared *shared;
@@ -166,10 +169,24 @@ wal_shared_give_up(XLogRecPtr position)
 }
 
 void
-wal_shared_set_anchored(bool anchored, XLogRecPtr restart)
+wal_shared_attempt(XLogRecPtr commit, uint32 rows)
 {
 	SpinLockAcquire(&shared->mutex);
-	shared->info.anchored = anchored;
-	shared->info.restart = restart;
+	if (commit == InvalidXLogRecPtr || shared->attempted_commit != commit || shared->attempted_rows != rows)
+		shared->attempts = 0;
+	shared->attempted_commit = commit;
+	shared->attempted_rows = rows;
+	shared->attempts++;
 	SpinLockRelease(&shared->mutex);
+}
+
+XLogRecPtr
+wal_shared_hopeless(void)
+{
+	XLogRecPtr	commit;
+
+	SpinLockAcquire(&shared->mutex);
+	commit = shared->attempts >= HOPELESS_ATTEMPTS ? shared->attempted_commit : InvalidXLogRecPtr;
+	SpinLockRelease(&shared->mutex);
+	return commit;
 }

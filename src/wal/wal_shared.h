@@ -16,6 +16,9 @@
 /* The slot that the launcher keeps. */
 #define ANCHOR_SLOT_NAME	"realtime_anchor"
 
+/* A transaction is hopeless when so many decoders have ended in it at the same row. */
+#define HOPELESS_ATTEMPTS	5
+
 /* How many transactions may be incomplete behind a restart point that was moved. */
 #define INCOMPLETE_MAX		256
 
@@ -34,11 +37,9 @@ typedef struct WalInfo
 {
 	bool		decoding;		/* the decoder's slot has its starting point and may be copied */
 	char		slot[NAMEDATALEN];	/* '' if there is none */
-	XLogRecPtr	restart;		/* its restart point, as the launcher last saw it */
 	XLogRecPtr	reading;		/* where the decoder reads */
 	TransactionId waiting_for;	/* no starting point yet: the transaction that it waits for, else Invalid */
 	TransactionId pinned_by;	/* oldest transaction that has published and is open, else Invalid */
-	bool		anchored;		/* there is an anchor: a decoder that ends can go on without a gap */
 	XLogRecPtr	given_up;		/* a decoder can't start at or before this position; Invalid: none was given up */
 	int			incomplete;		/* transactions that would be lost if the decoder ended now */
 } WalInfo;
@@ -67,11 +68,17 @@ extern void wal_shared_set_waiting_for(TransactionId xid);
 extern void wal_shared_set_incomplete(const IncompleteXacts *xacts);
 extern void wal_shared_get_incomplete(IncompleteXacts *xacts);
 
+/*
+ * Decoder: a transaction is being decoded, of which so many rows are on the bus (Invalid: none is, any more). One that
+ * ends decoders again and again, without getting further, is hopeless; Invalid if there is none.
+ */
+extern void wal_shared_attempt(XLogRecPtr commit, uint32 rows);
+extern XLogRecPtr wal_shared_hopeless(void);
+
 /* Decoder: has the launcher given up the WAL that is read next? */
 extern bool wal_shared_is_given_up(XLogRecPtr reading);
 
 /* Launcher: no decoder can start at or before this position any more; Invalid: forget it (the decoder, at a fresh start). */
 extern void wal_shared_give_up(XLogRecPtr position);
-extern void wal_shared_set_anchored(bool anchored, XLogRecPtr restart);
 
 #endif							/* REALTIME_WAL_SHARED_H */

@@ -12,6 +12,7 @@
 
 extern PGconn *database_connect(const char *conninfo);
 extern bool database_run(PGconn *conn, const char *sql);
+extern void database_recycle_wal(const char *conninfo);
 extern bool database_workers(const char *conninfo, const char *kind, pid_set *set);
 
 #endif							/* BENCH_DATABASE_H */

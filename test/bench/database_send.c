@@ -25,6 +25,7 @@
 
 #define JOIN_PATIENCE	(30 * NS_PER_SEC)
 #define DRAIN_PATIENCE	(15 * NS_PER_SEC)
+#define MOST_LOADS		30
 #define CALL_PATIENCE	(60 * NS_PER_SEC)
 #define TIMER_TAG		0
 #define SESSION_TAG		1
@@ -370,11 +371,15 @@ measure_quiet(const bench_options *options, uint32_t rate)
 void
 scenario_send(const bench_options *options)
 {
+	database_recycle_wal(options->conninfo);
 	measure_quiet(options, 100);
 	measure_quiet(options, 1000);
 }
 
-/* Calls beside a load that is repeated until there are enough samples. */
+/*
+ * Calls beside a load that is repeated until there are enough samples. The number of
+ * loads is bounded by the WAL segments that there are to recycle.
+ */
 static void
 run_beside(send_run *run, const load_state *load)
 {
@@ -386,7 +391,7 @@ run_beside(send_run *run, const load_state *load)
 	do
 		run_calls(run, clock_now() + 200 * NS_PER_MS);
 	while (!send_broken(run) && !load->failed && clock_now() < most &&
-		   (clock_now() < least || load->done < wanted));
+		   load->done < MOST_LOADS && (clock_now() < least || load->done < wanted));
 }
 
 /* realtime.send at 100/s beside one kind of bulk load. */
@@ -405,6 +410,7 @@ measure_beside(const bench_options *options, load_kind kind)
 	ROW_SET(row.what, "`realtime.send` at 100/s beside %u rows: %s", options->load_rows,
 			load_name(kind));
 	report_progress("%s", row.what);
+	database_recycle_wal(options->conninfo);
 	if (!send_begin(&run, options, row.what))
 	{
 		send_end(&run);

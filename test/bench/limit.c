@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -68,6 +69,7 @@ drain(const socket_pairs *pairs)
 	struct epoll_event events[256];
 	int			epoll_fd = epoll_create1(0);
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	for (int i = 0; i < pairs->count; i++)
 	{
 		struct epoll_event event = {.events = EPOLLIN, .data.fd = pairs->far[i]};

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -139,6 +140,7 @@ child_main(const char *conninfo, load_kind kind, uint32_t rows, load_state *stat
 	char		info[1024];
 	PGconn	   *conn;
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(info, sizeof(info), "%s application_name='%s'", conninfo, APPLICATION_NAME);
 	conn = database_connect(info);
 	if (conn == NULL || !prepare(conn, kind))

@@ -1,6 +1,6 @@
 #!/bin/bash
 #
-# Runs the benchmark against a private cluster with default settings and prints its table in
+# Runs the benchmark against a private cluster and prints its table in
 # Markdown; progress goes to standard error.
 #
 #     run.sh LOADGEN [options of the load generator]
@@ -24,6 +24,7 @@ shift
 run_seconds=1200
 
 work=$(mktemp -d)
+child=
 
 cleanup()
 {
@@ -31,17 +32,20 @@ cleanup()
 	rm -rf "$work"
 }
 trap cleanup EXIT
-trap 'exit 1' INT TERM
+trap '[ -z "$child" ] || kill "$child"; exit 1' INT TERM
 
 start_server()
 {
 	local arguments=(-l "${BENCH_LISTENERS:-1}") line
 
+	# With the defaults the bulk loads would measure how fast WAL segments are made (see README.md).
+	arguments+=(-c 'min_wal_size = 4GB' -c 'max_wal_size = 4GB')
+
 	[ -z "${BENCH_PGPORT:-}" ] || arguments+=(-p "$BENCH_PGPORT")
 	[ -z "${BENCH_PORT:-}" ] || arguments+=(-w "$BENCH_PORT")
 	while IFS= read -r -d ';' line; do
 		[ -z "$line" ] || arguments+=(-c "$line")
-	done <<<"${BENCH_SETTINGS:-};"
+	done <<<"${BENCH_SETTINGS:-};;"
 	"$instance" start "$work/instance" "${arguments[@]}" >"$work/instance.txt"
 	# shellcheck disable=SC1091
 	. "$work/instance.txt"
@@ -62,6 +66,7 @@ describe_machine()
 	echo "$(nproc) cores ($(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1))," \
 		"Linux $(uname -r)," \
 		"PostgreSQL $("$instance" psql "$work/instance" -qAtc 'show server_version')," \
+		"min_wal_size $("$instance" psql "$work/instance" -qAtc 'show min_wal_size')," \
 		"fsync $("$instance" psql "$work/instance" -qAtc 'show fsync')," \
 		"${BENCH_LISTENERS:-1} listener(s), load generator beside the server, 128-byte payloads${BENCH_QUICK:+, quick run}"
 	echo
@@ -72,4 +77,6 @@ start_server
 describe_machine
 # shellcheck disable=SC2086
 timeout --kill-after=10 "$run_seconds" "$loadgen" ${BENCH_QUICK:+-q -i 3000} -w "$PORT" \
-	-d "host=$PGHOST port=$PGPORT user=postgres dbname=postgres" "$@" ${BENCH:-}
+	-d "host=$PGHOST port=$PGPORT user=postgres dbname=postgres" "$@" ${BENCH:-} &
+child=$!
+wait "$child"

@@ -46,20 +46,24 @@ function healthy(instance, pattern, seconds = 20) {
   );
 }
 
-// Waits for a line of the log by one of our processes or about realtime, followed by a hint.
-async function logged(instance, pattern, position = 0) {
+// Waits for a line of the log that matches, itself or with the hint that follows it, and has a hint.
+// Returns how many lines say the same.
+async function logged(instance, pattern) {
   let log;
-  const found = await until(
+  const isLine = (line) => /(LOG|WARNING|ERROR|FATAL): /.test(line);
+  const line = await until(
     () => `a line in the log that matches ${pattern}, with a hint:\n${log.slice(-3000)}`,
     async () => {
-      log = await instance.logSince(position);
+      log = await instance.logSince();
       const lines = log.split('\n');
-      return lines.find((line, i) => pattern.test(line) && /(LOG|WARNING|ERROR|FATAL):/.test(line)
-        && lines.slice(i + 1, i + 4).some((next) => /HINT:/.test(next)));
+      return lines.find((text, i) => {
+        const hint = lines.slice(i + 1, i + 4).find((next) => next.includes('HINT: '));
+        return isLine(text) && hint && pattern.test(text + hint);
+      });
     },
   );
-  const count = log.split('\n').filter((line) => pattern.test(line) && /(LOG|WARNING|ERROR|FATAL):/.test(line)).length;
-  return { line: found, count };
+  const message = line.slice(line.search(/(LOG|WARNING|ERROR|FATAL): /));
+  return { line, count: log.split('\n').filter((text) => text.endsWith(message)).length };
 }
 
 // Occupies a port until released.

@@ -67,6 +67,10 @@ test('a row of a day without a partition is delivered once, and moved home', asy
 
 test('an old partition is dropped whole, a younger one is kept', async () => {
   await setClock();
+  await until('partitions of yesterday and today', async () => {
+    const all = await partitions();
+    return all.includes(nameOf(-1)) && all.includes(nameOf(0));
+  });
   await instance.rows(insertOn(0, 'today'));
   await setClock(3);
   await until(`${nameOf(-1)} is gone`, async () => !(await partitions()).includes(nameOf(-1)));

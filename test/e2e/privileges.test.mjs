@@ -96,7 +96,8 @@ test('pg_monitor sees the views and health(), and no token', async () => {
   assert.match(text, /"topic":"watched"/);
   assert.ok(!text.includes(secretToken) && !text.includes(secretToken.split('.')[2]));
   assert.ok(!text.includes(instance.secret));
-  assert.equal(await failureOf('watcher', 'show realtime.jwt_secret'), '42501');
+  // pg_monitor may read all settings; what it reads of this one is not the secret.
+  assert.equal(await instance.value('set role watcher; show realtime.jwt_secret; reset role'), '<hidden>');
   self.socket.drop();
 });
 

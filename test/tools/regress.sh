@@ -61,7 +61,8 @@ run_tests()
 	if [ "$(id -u)" = 0 ]; then
 		chown "$INSTANCE_USER" "$output"
 	fi
-	if instance_as "$regress" --inputdir="$work" --outputdir="$output" --bindir="$INSTANCE_BINDIR" \
+	# Tests may call the server's programs, such as pg_dump.
+	if instance_as env PATH="$INSTANCE_BINDIR:$PATH" "$regress" --inputdir="$work" --outputdir="$output" --bindir="$INSTANCE_BINDIR" \
 		--temp-instance="$output/tmp_check" --temp-config="$work/$conf" --encoding=UTF8 --no-locale \
 		--dbname=regression "$@"; then
 		return 0

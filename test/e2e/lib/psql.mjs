@@ -82,7 +82,9 @@ export class Psql {
       const rows = new Promise((resolve) => (this.#onRowsEnd = resolve));
       const notices = new Promise((resolve) => (this.#onNoticesEnd = resolve));
       const exit = new Promise((resolve) => (this.#onExit = resolve));
-      this.#process.stdin.write(`${sql}\n;\n\\echo --end ${this.#number}--\n\\warn --end ${this.#number}--\n`);
+      // psql loses its place if a lone semicolon follows the data of a COPY.
+      const end = /(;|\\\.)\s*$/.test(sql) ? '' : ';';
+      this.#process.stdin.write(`${sql}${end}\n\\echo --end ${this.#number}--\n\\warn --end ${this.#number}--\n`);
       await within(seconds, `the end of ${sql.slice(0, 200)}`, Promise.race([Promise.all([rows, notices]), exit]));
     }
     return { rows: this.#rows, notices: this.#notices, exited: this.exited };

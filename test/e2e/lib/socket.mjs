@@ -15,6 +15,8 @@ export class RawSocket {
   // How it ended, once it has: { by: 'server' | 'client', code, reason, at }.
   ended = undefined;
   pings = 0;
+  // What came back in answer to our pings.
+  pongs = [];
 
   #socket;
   #bytes = Buffer.alloc(0);
@@ -88,6 +90,17 @@ export class RawSocket {
     this.#write(OP.text, bytes);
   }
 
+  // One text message in several frames, with a ping after each but the last.
+  sendFragments(parts) {
+    parts.forEach((part, i) => {
+      const last = i === parts.length - 1;
+      this.#write(i === 0 ? OP.text : OP.continuation, Buffer.from(part), last);
+      if (!last) {
+        this.ping(Buffer.from(`${i}`));
+      }
+    });
+  }
+
   ping(bytes = Buffer.alloc(0)) {
     this.#write(OP.ping, bytes);
   }
@@ -159,10 +172,10 @@ export class RawSocket {
     }
   }
 
-  #write(op, payload) {
+  #write(op, payload, fin = true) {
     const length = payload.length;
     const head = length < 126 ? Buffer.alloc(6) : length < 65536 ? Buffer.alloc(8) : Buffer.alloc(14);
-    head[0] = 0x80 | op;
+    head[0] = (fin ? 0x80 : 0) | op;
     if (length < 126) {
       head[1] = 0x80 | length;
     } else if (length < 65536) {
@@ -239,6 +252,8 @@ export class RawSocket {
       return;
     }
     if (op === OP.pong) {
+      this.pongs.push(payload.toString());
+      this.#changed();
       return;
     }
     if (op === OP.close) {
