@@ -14,6 +14,7 @@
 #include "shared/compat.h"
 #include "shared/message_files.h"
 #include "shared/shmem.h"
+#include "shared/wakeup.h"
 
 PG_FUNCTION_INFO_V1(realtime_note_message_file);
 
@@ -100,6 +101,7 @@ realtime_note_message_file(PG_FUNCTION_ARGS)
 	{
 		shmem_require();
 		tell(trigger->tg_relation);
+		wakeup_note_message();
 		last.heap = RELATION_FILE(trigger->tg_relation);
 		last.transaction = transaction;
 		last.subtransaction = subtransaction;

@@ -61,7 +61,8 @@ make(const WalInfo *info)
 					(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 					 errmsg("no replication slot is free for \"%s\"", ANCHOR_SLOT_NAME),
 					 errdetail("If the message decoder ends, messages may be lost."),
-					 errhint("Increase max_replication_slots and restart the server, or drop a slot that is not used.")));
+					 errhint("Increase max_replication_slots and restart the server, or drop a slot that is not "
+							 "used.")));
 		complained = true;
 		return;
 	}
@@ -88,15 +89,16 @@ log_cut_off(void)
 	logged_at = now;
 	ereport(LOG,
 			(errmsg("message decoder can't go on where it is if it has to start again now"),
-			 errdetail("Its replication slot kept three quarters of realtime.max_wal_retained and was moved to where it reads."),
+			 errdetail("Its replication slot kept three quarters of realtime.max_wal_retained and was moved to where "
+					   "it reads."),
 			 errhint("If this comes often, raise realtime.max_wal_retained.")));
 }
 
 /*
- * The decoder lets its restart point fall behind by half of what is allowed, and moves it then. If it has not moved at
- * three quarters, it is stopped, or busy with one transaction: take from it what it does not need in order to go on,
- * and if even that is too much, everything. A decoder that starts after that can't go on where this one was. The same if
- * there is no decoder, because none comes to its feet.
+ * The decoder lets its restart point fall behind by half of what is allowed, and moves it then. If it has not
+ * moved at three quarters, it is stopped, or busy with one transaction: take from it what it does not need in
+ * order to go on, and if even that is too much, everything. A decoder that starts after that can't go on where
+ * this one was. The same if there is no decoder, because none comes to its feet.
  */
 static void
 give_up(const WalInfo *info, bool has_decoder)
@@ -119,8 +121,8 @@ give_up(const WalInfo *info, bool has_decoder)
 				 errdetail("It reads at %X/%X, WAL is written at %X/%X, and realtime.max_wal_retained allows %llu MB.",
 						   LSN_FORMAT_ARGS(info->reading), LSN_FORMAT_ARGS(now),
 						   (unsigned long long) (wal_shared_bound() / (1024 * 1024))),
-				 errhint("Look whether it is stopped, or busy with one large transaction. Clients are told of the gap once it "
-						 "goes on.")));
+				 errhint("Look whether it is stopped, or busy with one large transaction. Clients are told of the gap "
+						 "once it goes on.")));
 }
 
 static int

@@ -9,10 +9,11 @@
 #define REALTIME_ANCHOR_H
 
 /*
- * Make the anchor stand where the decoder's slot stands, make it if there is none, and see to it that neither keeps more
- * than its share of WAL, if need be at the price of a gap. Called by the launcher, outside of a transaction, on each
- * wake-up while it is in the database, and again after at most the number of milliseconds that is returned (-1: only
- * on the next wake-up). Cheap if nothing has changed. May throw, in the way of any SQL function.
+ * Make the anchor stand where the decoder's slot stands, make it if there is none, and see to it that neither
+ * keeps more than its share of WAL, if need be at the price of a gap. Called by the launcher, outside of a
+ * transaction, on each wake-up while it is in the database, and again after at most the number of milliseconds
+ * that is returned (-1: only on the next wake-up). Cheap if nothing has changed. May throw, in the way of any
+ * SQL function.
  */
 extern int	anchor_keep(void);
 

@@ -27,7 +27,10 @@ change_json_relation(StringInfo out, Relation relation)
 	escape_json(out, RelationGetRelationName(relation));
 }
 
-/* NaN and infinities are the only texts of numbers that JSON does not know; they begin with a letter, perhaps after a sign. */
+/*
+ * NaN and infinities are the only texts of numbers that JSON does not know; they begin with a letter, perhaps
+ * after a sign.
+ */
 static bool
 is_json_number(const char *text)
 {

@@ -45,7 +45,10 @@
 
 static LogicalDecodingContext *context;
 
-/* Say what is wrong, in the log once and in health(), to clients too, and sleep until somebody restarts the server. */
+/*
+ * Say what is wrong, in the log once and in health(), to clients too, and sleep until somebody restarts the
+ * server.
+ */
 static void pg_attribute_noreturn()
 fail(const char *detail, const char *hint)
 {
@@ -80,7 +83,8 @@ static void
 wait_for_free_slot(void)
 {
 	static const char detail[] = "no replication slot is free";
-	static const char hint[] = "Increase max_replication_slots and restart the server, or drop a slot that is not used.";
+	static const char hint[] = "Increase max_replication_slots and restart the server, or drop a slot that is not "
+		"used.";
 
 	if (slot_count_free() > 0)
 		return;
@@ -96,8 +100,8 @@ wait_for_free_slot(void)
 }
 
 /*
- * A transaction has committed of which a part of the WAL was given up, or in which decoders have ended again and again.
- * If it was delivered nevertheless, by a decoder before this one, there is nothing to tell.
+ * A transaction has committed of which a part of the WAL was given up, or in which decoders have ended again
+ * and again. If it was delivered nevertheless, by a decoder before this one, there is nothing to tell.
  */
 static void
 transaction_lost(TransactionId xid, XLogRecPtr commit_end)
@@ -109,7 +113,8 @@ transaction_lost(TransactionId xid, XLogRecPtr commit_end)
 		return;
 	ereport(WARNING,
 			(errmsg("messages of transaction %u are not delivered", xid),
-			 hopeless ? errdetail("It could not be decoded in %d attempts; the errors are in this log.", HOPELESS_ATTEMPTS) :
+			 hopeless ?
+			 errdetail("It could not be decoded in %d attempts; the errors are in this log.", HOPELESS_ATTEMPTS) :
 			 errdetail("It was open so long that the beginning of its WAL was given up.")));
 	messages_gap(commit_end, hopeless ? "Messages from the database were lost: a transaction could not be decoded" :
 				 "Messages from the database were lost: a transaction was open for too long");
@@ -202,8 +207,8 @@ read_on(void)
 }
 
 /*
- * Commits wake us after their flush, asynchronous ones before it. For those the WAL writer is nudged, and if that does
- * not help soon we flush ourselves.
+ * Commits wake us after their flush, asynchronous ones before it. For those the WAL writer is nudged, and if
+ * that does not help soon we flush ourselves.
  */
 static void
 sleep_until_woken(void)

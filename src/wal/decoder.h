@@ -1,6 +1,6 @@
 /*
  * decoder.h
- *	  The message decoder: reads the WAL through the relfilenode filter and puts the rows of realtime.messages on the bus.
+ *	  The message decoder: puts the committed rows of realtime.messages on the bus.
  */
 #ifndef REALTIME_DECODER_H
 #define REALTIME_DECODER_H

@@ -260,8 +260,8 @@ fill_binary_payload(Datum value, BusRecord *record)
 }
 
 /*
- * A jsonb is at most about five times as long as its text, so one that is eight times too long is refused unseen, and one
- * whose text might not fit into a string of the server too.
+ * A jsonb is at most about five times as long as its text, so one that is eight times too long is refused
+ * unseen, and one whose text might not fit into a string of the server too.
  */
 static const char *
 fill_json_payload(Datum value, BusRecord *record)

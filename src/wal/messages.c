@@ -2,8 +2,8 @@
  * messages.c
  *	  Output plugin callbacks of the message decoder.
  *
- * Rows of a transaction are counted as they come, whether they are delivered or refused: their order is that of the WAL,
- * so the count names the same row for each decoder.
+ * Rows of a transaction are counted as they come, whether they are delivered or refused: their order is that of
+ * the WAL, so the count names the same row for each decoder.
  */
 #include "postgres.h"
 
@@ -146,14 +146,17 @@ begin_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn)
 	row = 0;
 	delivered_before = txn->end_lsn <= progress.done;
 	rows_before = txn->final_lsn == progress.commit ? progress.rows : 0;
-	wal_shared_attempt(txn->final_lsn, rows_before);
+	if (!delivered_before)
+		wal_shared_attempt(txn->final_lsn, rows_before);
 }
 
 static void
 commit_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPtr commit_lsn)
 {
+	if (delivered_before)
+		return;
 	wal_shared_attempt(InvalidXLogRecPtr, 0);
-	if (delivered_before || row == 0)
+	if (row == 0)
 		return;
 	progress.done = txn->end_lsn;
 	progress.commit = InvalidXLogRecPtr;
@@ -190,7 +193,8 @@ log_refusal(const BusRecord *record, const char *wrong)
 	ereport(WARNING,
 			(errcode(ERRCODE_DATA_EXCEPTION),
 			 errmsg("UnableToBroadcastChanges: %s", wrong),
-			 errdetail("Topic \"%.*s\"; %d more rows of realtime.messages could not be broadcast since the last such line.",
+			 errdetail("Topic \"%.*s\"; %d more rows of realtime.messages could not be broadcast since the last "
+					   "such line.",
 					   (int) Min(record->topic.len, 200), record->topic.len > 0 ? record->topic.data : "", unlogged)));
 	logged_at = now;
 	unlogged = 0;

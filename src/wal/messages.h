@@ -23,8 +23,8 @@ extern bool messages_pending(void);
 extern void messages_flush(void);
 
 /*
- * Everything up to position is delivered or lost; put the announcement of the gap on the bus, if text is not NULL, with
- * what is collected before it.
+ * Everything up to position is delivered or lost; put the announcement of the gap on the bus, if text is not
+ * NULL, with what is collected before it.
  */
 extern void messages_gap(XLogRecPtr position, const char *text);
 

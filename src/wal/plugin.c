@@ -153,7 +153,8 @@ change(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, Relation relation, Re
 }
 
 static void
-truncate_tables(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int n, Relation relations[], ReorderBufferChange *change)
+truncate_tables(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, int n, Relation relations[],
+				ReorderBufferChange *change)
 {
 	for (int i = 0; i < n; i++)
 	{

@@ -12,12 +12,13 @@
  *	  {"action":"TRUNCATE", ..., "cascade":false,"restart_identity":false}	one for each table
  *	  {"action":"BEGIN", ...}, {"action":"COMMIT", ...}			only with include-transactions
  *
- * Changes of a transaction come when it has committed, transactions in the order of their commits; lsn is that of the
- * change, committed_at that of the transaction. "key" holds the columns of the replica identity as they were, or as they
- * are if they have not changed; with REPLICA IDENTITY FULL there is "old" instead, with the whole old row. Without a
- * replica identity neither is there. Numbers (NaN and infinities aside) and booleans are values of JSON, json and jsonb are put in as they
- * are, everything else is a string in the form that the type's output function gives it. A large value that an UPDATE has
- * not touched is not in the WAL: its column has "unchanged":true and no "value".
+ * Changes of a transaction come when it has committed, transactions in the order of their commits; lsn is that
+ * of the change, committed_at that of the transaction. "key" holds the columns of the replica identity as they
+ * were, or as they are if they have not changed; with REPLICA IDENTITY FULL there is "old" instead, with the
+ * whole old row. Without a replica identity neither is there. Numbers (NaN and infinities aside) and booleans
+ * are values of JSON, json and jsonb are put in as they are, everything else is a string in the form that the
+ * type's output function gives it. A large value that an UPDATE has not touched is not in the WAL: its column
+ * has "unchanged":true and no "value".
  *
  * Options, all booleans: include-transactions (off), include-xid, include-lsn, include-timestamp (on).
  *

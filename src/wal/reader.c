@@ -2,12 +2,12 @@
  * reader.c
  *	  Reads the WAL record by record and hands to logical decoding only what can matter to realtime.messages.
  *
- * Logical decoding as such would queue every change of every table. A record that is skipped here is not made known to the
- * reorder buffer at all, so an unrelated load neither costs memory nor keeps the restart point back. What the snapshot
- * builder needs is never skipped: ends of transactions, running transactions, invalidations, new command ids, in-place
- * updates. A transaction that first changes catalogs and then publishes gets its base snapshot with the first record
- * that is not skipped; the snapshot of that moment holds all that was committed before, and the transaction's own
- * catalog changes come from its new command ids.
+ * Logical decoding as such would queue every change of every table. A record that is skipped here is not made
+ * known to the reorder buffer at all, so an unrelated load neither costs memory nor keeps the restart point
+ * back. What the snapshot builder needs is never skipped: ends of transactions, running transactions,
+ * invalidations, new command ids, in-place updates. A transaction that first changes catalogs and then
+ * publishes gets its base snapshot with the first record that is not skipped; the snapshot of that moment holds
+ * all that was committed before, and the transaction's own catalog changes come from its new command ids.
  */
 #include "postgres.h"
 
@@ -225,9 +225,10 @@ is_message_file(RelationFile file)
 }
 
 /*
- * An UPDATE that moves a row of realtime.messages to another partition is a DELETE with a flag, perhaps TOAST of the new
- * row, and an INSERT, all of one transaction id. The INSERT is refused, and the TOAST as well: the reorder buffer can't
- * do with TOAST whose row does not follow. Writes of row triggers to other tables may lie between them.
+ * An UPDATE that moves a row of realtime.messages to another partition is a DELETE with a flag, perhaps TOAST
+ * of the new row, and an INSERT, all of one transaction id. The INSERT is refused, and the TOAST as well: the
+ * reorder buffer can't do with TOAST whose row does not follow. Writes of row triggers to other tables may lie
+ * between them.
  */
 static void
 follow_row_move(XLogReaderState *record)
@@ -268,7 +269,10 @@ heap_record_matters(XLogReaderState *record)
 	return true;
 }
 
-/* Does logical decoding have to see this record? Of all that is not named here it would only note the transaction id. */
+/*
+ * Does logical decoding have to see this record? Of all that is not named here it would only note the
+ * transaction id.
+ */
 static bool
 record_matters(XLogReaderState *record)
 {
@@ -357,8 +361,8 @@ follow_transaction_end(XLogReaderState *record)
 }
 
 /*
- * Incomplete transactions that ended before the place where this decoder began: all that are open are in the record, and
- * perhaps some that have just ended.
+ * Incomplete transactions that ended before the place where this decoder began: all that are open are in the
+ * record, and perhaps some that have just ended.
  */
 static void
 end_incomplete_not_running(const xl_running_xacts *running)

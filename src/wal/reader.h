@@ -37,16 +37,19 @@ extern XLogRecPtr reader_position(void);
 extern XLogRecPtr reader_flushed(void);
 
 /*
- * Transactions that are incomplete behind the restart point: the reader has them forgotten when they commit and takes
- * them off the list when they end. The same for one that commits at the position hopeless, if that is not Invalid. on_lost
- * is called after such a commit, outside of any transaction.
+ * Transactions that are incomplete behind the restart point: the reader has them forgotten when they commit and
+ * takes them off the list when they end. The same for one that commits at the position hopeless, if that is not
+ * Invalid. on_lost is called after such a commit, outside of any transaction.
  */
 typedef void (*ReaderLostCallback) (TransactionId xid, XLogRecPtr commit_end);
 extern void reader_set_hopeless(XLogRecPtr hopeless);
 extern void reader_set_incomplete(const IncompleteXacts *xacts, ReaderLostCallback on_lost);
 extern const IncompleteXacts *reader_incomplete(void);
 
-/* To be called while there is no starting point yet, before a record of running transactions is decoded. Interruptible. */
+/*
+ * To be called while there is no starting point yet, before a record of running transactions is decoded.
+ * Interruptible.
+ */
 typedef void (*ReaderRunningCallback) (XLogReaderState *record);
 extern void reader_set_running_callback(ReaderRunningCallback callback);
 

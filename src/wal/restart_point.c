@@ -56,9 +56,9 @@ is_in(const IncompleteXacts *list, TransactionId xid)
 }
 
 /*
- * The transactions that are open and began before this point: those that are known to the reorder buffer. One that it
- * does not know has written nothing yet that matters, and those that were incomplete from the start stay so until they
- * end. false if there are too many.
+ * The transactions that are open and began before this point: those that are known to the reorder buffer. One
+ * that it does not know has written nothing yet that matters, and those that were incomplete from the start
+ * stay so until they end. false if there are too many.
  */
 static bool
 find_incomplete(LogicalDecodingContext *context, XLogRecPtr point, IncompleteXacts *xacts)
@@ -96,13 +96,33 @@ cut(LogicalDecodingContext *context, XLogRecPtr point)
 		ereport(LOG,
 				(errmsg("the restart point of the message decoder's replication slot was moved past transaction %u",
 						restart_point_pinned_by(context)),
-				 errdetail("The slot kept half of realtime.max_wal_retained. If the decoder has to start again before that "
-						   "transaction has ended, its messages are lost and clients are told.")));
+				 errdetail("The slot kept half of realtime.max_wal_retained. If the decoder has to start again before "
+						   "that transaction has ended, its messages are lost and clients are told.")));
+}
+
+/*
+ * The oldest place to start again from that keeps no more than this: only transactions that have been open for longer
+ * are cut. Each remembers the last snapshot that was saved before it began; failing that, the last snapshot of all.
+ */
+static XLogRecPtr
+choose_point(LogicalDecodingContext *context, XLogRecPtr position, uint64 keep)
+{
+	dlist_iter	i;
+
+	dlist_foreach(i, &context->reorder->toplevel_by_lsn)
+	{
+		XLogRecPtr	saved = dlist_container(ReorderBufferTXN, node, i.cur)->restart_decoding_lsn;
+
+		if (saved != InvalidXLogRecPtr && position - saved <= keep)
+			return saved;
+	}
+	return context->reorder->current_restart_decoding_lsn;
 }
 
 static void
 keep_bound(LogicalDecodingContext *context, XLogRecPtr position)
 {
+	XLogRecPtr	point;
 	uint64		bound = wal_shared_bound();
 	XLogRecPtr	restart = context->slot->data.restart_lsn;
 	XLogRecPtr	saved = context->reorder->current_restart_decoding_lsn;
@@ -110,14 +130,17 @@ keep_bound(LogicalDecodingContext *context, XLogRecPtr position)
 	if (position - restart < bound / 4)
 		return;
 
-	/* There must be a snapshot that is recent enough to be worth it: have the server write a record to save one at. */
+	/* A snapshot has to be saved somewhere near: have the server write a record to save one at. */
 	if (position - saved > bound / 8 && position - asked_at > bound / 8)
 	{
 		asked_at = position;
 		(void) LogStandbySnapshot();
 	}
-	if (position - restart >= bound / 2 && saved > restart)
-		cut(context, saved);
+	if (position - restart < bound / 2)
+		return;
+	point = choose_point(context, position, bound / 8 * 3);
+	if (point > restart)
+		cut(context, point);
 }
 
 /* The launcher may be stopped, and its anchor would keep WAL. */
@@ -135,7 +158,10 @@ keep_anchor_bound(LogicalDecodingContext *context, XLogRecPtr position)
 		slot_stand_at(ANCHOR_SLOT_NAME, &own);
 }
 
-/* Is this transaction open, as far as the decoder has read? One that it knows is in its reorder buffer until it ends. */
+/*
+ * Is this transaction open, as far as the decoder has read? One that it knows is in its reorder buffer until it
+ * ends.
+ */
 static bool
 is_open(LogicalDecodingContext *context, TransactionId xid)
 {

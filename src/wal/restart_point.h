@@ -3,8 +3,8 @@
  *	  Keeps the decoder's slot from holding more WAL than it may.
  *
  * Only a decoder that starts again reads from the restart point, and it hangs on the oldest open transaction that has
- * published. When half of what is allowed is kept, the point is moved to the last record of running transactions at
- * which a snapshot was saved; the transactions that it then cuts are remembered.
+ * published. When half of what is allowed is kept, the point is moved forward to a record of running transactions at
+ * which a snapshot was saved; the transactions that this cuts are remembered.
  */
 #ifndef REALTIME_RESTART_POINT_H
 #define REALTIME_RESTART_POINT_H
@@ -15,8 +15,8 @@
 extern void restart_point_begin(LogicalDecodingContext *context);
 
 /*
- * Tell the slot that everything before this position is delivered, and move the restart point if it has to be. Decoder,
- * outside of a transaction, with nothing collected that is not on the bus.
+ * Tell the slot that everything before this position is delivered, and move the restart point if it has to be.
+ * Decoder, outside of a transaction, with nothing collected that is not on the bus.
  */
 extern void restart_point_confirm(LogicalDecodingContext *context, XLogRecPtr position);
 

@@ -2,12 +2,12 @@
  * skipped_xacts.h
  *	  What has to be remembered of records that are skipped: whose subtransaction theirs was, and half-done row moves.
  *
- * The WAL names the top-level transaction once, in the first record of a subtransaction; if that one is skipped, logical
- * decoding has to be told before it sees another record of it. An UPDATE that moves a row to another partition writes a
- * DELETE that says so and then an INSERT that looks like any other.
+ * The WAL names the top-level transaction once, in the first record of a subtransaction; if that one is
+ * skipped, logical decoding has to be told before it sees another record of it. An UPDATE that moves a row to
+ * another partition writes a DELETE that says so and then an INSERT that looks like any other.
  *
- * Entries go when their transaction ends. An entry of the first kind takes 12 bytes, where the reorder buffer would take
- * hundreds. Throws when memory runs out. Message decoder only.
+ * Entries go when their transaction ends. An entry of the first kind takes 12 bytes, where the reorder buffer
+ * would take hundreds. Throws when memory runs out. Message decoder only.
  */
 #ifndef REALTIME_SKIPPED_XACTS_H
 #define REALTIME_SKIPPED_XACTS_H

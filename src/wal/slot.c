@@ -19,8 +19,8 @@
 #include "wal/slot.h"
 
 /*
- * Newer minor releases keep a list of the libraries that may be output plugins. Users of the slot functions have to put
- * ours on it; our own workers, which are superusers, append it for themselves.
+ * Newer minor releases keep a list of the libraries that may be output plugins. Users of the slot functions
+ * have to put ours on it; our own workers, which are superusers, append it for themselves.
  */
 void
 slot_allow_plugin(void)

@@ -20,8 +20,8 @@ typedef struct SlotPoint
 } SlotPoint;
 
 /*
- * Allow our output plugin in this session where the server wants that (15.19 and newer). Decoder and launcher, outside of
- * a transaction; throws if it can't be.
+ * Allow our output plugin in this session where the server wants that (15.19 and newer). Decoder and launcher,
+ * outside of a transaction; throws if it can't be.
  */
 extern void slot_allow_plugin(void);
 
@@ -32,8 +32,8 @@ extern int	slot_count_free(void);
 extern bool slot_look(const char *name, SlotPoint *point);
 
 /*
- * Move the restart point of somebody's slot forward to this position, never back; false if there is no such slot or it is
- * there already. The server's own limits are computed anew. Decoder (its own) and launcher.
+ * Move the restart point of somebody's slot forward to this position, never back; false if there is no such
+ * slot or it is there already. The server's own limits are computed anew. Decoder (its own) and launcher.
  */
 extern bool slot_move_restart(const char *name, XLogRecPtr restart);
 

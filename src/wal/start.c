@@ -2,9 +2,9 @@
  * start.c
  *	  How the message decoder comes to a slot and a place in the WAL to start from.
  *
- * The server builds a snapshot of the catalogs from records of running transactions, and on the way blocks until those
- * have ended. We wait for them ourselves before it sees such a record, so that we can say what we wait for, leave when
- * we are told to, and move the slot on when it begins to keep too much WAL.
+ * The server builds a snapshot of the catalogs from records of running transactions, and on the way blocks
+ * until those have ended. We wait for them ourselves before it sees such a record, so that we can say what we
+ * wait for, leave when we are told to, and move the slot on when it begins to keep too much WAL.
  */
 #include "postgres.h"
 
@@ -110,8 +110,9 @@ wait_for_transaction(TransactionId xid)
 }
 
 /*
- * The server is about to look at a record of running transactions: wait for those that it would wait for. It does so on
- * its way from one state to the next, and from the second state only if those of the first have ended.
+ * The server is about to look at a record of running transactions: wait for those that it would wait for. It
+ * does so on its way from one state to the next, and from the second state only if those of the first have
+ * ended.
  */
 static void
 before_running_xacts(XLogReaderState *record)
@@ -166,8 +167,8 @@ read_until_ready(LogicalDecodingContext *context, bool is_fresh)
 }
 
 /*
- * A slot of our own, from the present on. If it keeps too much WAL while we wait it is given up and made anew: nothing
- * was promised yet.
+ * A slot of our own, from the present on. If it keeps too much WAL while we wait it is given up and made anew:
+ * nothing was promised yet.
  */
 static void
 create_slot(void)
@@ -225,8 +226,9 @@ copy_anchor(void)
 }
 
 /*
- * A copied slot leads to a saved snapshot, or is so young that the way to its starting point is read again. Should the
- * snapshot be missing, the way to the starting point may lead past transactions that should have been delivered.
+ * A copied slot leads to a saved snapshot, or is so young that the way to its starting point is read again.
+ * Should the snapshot be missing, the way to the starting point may lead past transactions that should have
+ * been delivered.
  */
 Start
 start_decoding(void)

@@ -18,10 +18,10 @@ typedef struct Start
 extern const char *start_slot_name(void);
 
 /*
- * Get a slot, by copying the anchor if there is one that can be used, else by creating one, which takes until all
- * transactions that have written are over; and read up to the point from which on everything is decoded. Interruptible;
- * ends the process if it is no longer wanted. A fresh start says so by REPLICATION_STARTING, and announces a gap early
- * if it has to wait.
+ * Get a slot, by copying the anchor if there is one that can be used, else by creating one, which takes until
+ * all transactions that have written are over; and read up to the point from which on everything is decoded.
+ * Interruptible; ends the process if it is no longer wanted. A fresh start says so by REPLICATION_STARTING, and
+ * announces a gap early if it has to wait.
  */
 extern Start start_decoding(void);
 

@@ -69,8 +69,8 @@ extern void wal_shared_set_incomplete(const IncompleteXacts *xacts);
 extern void wal_shared_get_incomplete(IncompleteXacts *xacts);
 
 /*
- * Decoder: a transaction is being decoded, of which so many rows are on the bus (Invalid: none is, any more). One that
- * ends decoders again and again, without getting further, is hopeless; Invalid if there is none.
+ * Decoder: a transaction is being decoded, of which so many rows are on the bus (Invalid: none is, any more).
+ * One that ends decoders again and again, without getting further, is hopeless; Invalid if there is none.
  */
 extern void wal_shared_attempt(XLogRecPtr commit, uint32 rows);
 extern XLogRecPtr wal_shared_hopeless(void);
@@ -78,7 +78,10 @@ extern XLogRecPtr wal_shared_hopeless(void);
 /* Decoder: has the launcher given up the WAL that is read next? */
 extern bool wal_shared_is_given_up(XLogRecPtr reading);
 
-/* Launcher: no decoder can start at or before this position any more; Invalid: forget it (the decoder, at a fresh start). */
+/*
+ * Launcher: no decoder can start at or before this position any more; Invalid: forget it (the decoder, at a
+ * fresh start).
+ */
 extern void wal_shared_give_up(XLogRecPtr position);
 
 #endif							/* REALTIME_WAL_SHARED_H */
