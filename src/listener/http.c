@@ -126,7 +126,7 @@ answer_json(Request *request, int status, Slice body)
 static void
 refuse(Request *request, int status, Slice text)
 {
-	char		buffer[512];
+	char		buffer[JWT_ERROR_BODY_BOUND(JWT_TEXT_BOUND)];
 	Writer		w = writer_fixed(buffer, sizeof(buffer));
 
 	jwt_write_error_body(&w, text);
@@ -255,7 +255,8 @@ connect_websocket(Request *request)
 	Token	   *token = NULL;
 	Slice		api_key;
 	Slice		key;
-	Slice		text;
+	char		text[JWT_TEXT_BOUND];
+	Writer		w = writer_fixed(text, sizeof(text));
 	int			vsn = requested_vsn(request);
 	int			status;
 
@@ -268,8 +269,8 @@ connect_websocket(Request *request)
 		refuse(request, 401, JWT_API_KEY_MISSING);
 	else if ((token = token_verify(api_key, NULL, &refusal)) == NULL)
 	{
-		status = jwt_connect_refusal(refusal.status, &text);
-		refuse(request, status, text);
+		status = jwt_write_connect_refusal(&w, refusal.status, &refusal.claims);
+		refuse(request, status, writer_written(&w));
 	}
 	else if (connection->over_limit)
 		refuse(request, 429, SLICE_LITERAL("Too many connected users"));

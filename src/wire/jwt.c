@@ -4,20 +4,13 @@
  */
 #include "jwt.h"
 
-#include <limits.h>
-
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-
 #include "base64url.h"
 #include "json.h"
+#include "jws.h"
 
 #ifdef POSTGRES_H
 #error "src/wire must not see PostgreSQL"
 #endif
-
-#define MAX_DIGEST		64		/* bytes of the longest signature, HS512 */
 
 /* The parts of a token. */
 typedef struct Parts
@@ -110,49 +103,61 @@ decode_json(Slice part, char **scratch, size_t *left, Slice *token)
 	return true;
 }
 
-/* The digest of an algorithm with a shared secret, or NULL. */
-static const EVP_MD *
-hmac_digest(Slice alg)
-{
-	if (wjson_string_equals(alg, SLICE_LITERAL("HS256")))
-		return EVP_sha256();
-	if (wjson_string_equals(alg, SLICE_LITERAL("HS384")))
-		return EVP_sha384();
-	if (wjson_string_equals(alg, SLICE_LITERAL("HS512")))
-		return EVP_sha512();
-	return NULL;
-}
-
-/* The MAC of a text; false if there is no usable secret or libcrypto fails. */
-static bool
-compute_mac(const EVP_MD *digest, Slice secret, Slice input, unsigned char *mac, unsigned *mac_len)
-{
-	if (secret.len == 0 || secret.len > INT_MAX)
-		return false;
-	return HMAC(digest, secret.data, (int) secret.len, (const unsigned char *) input.data,
-				input.len, mac, mac_len) != NULL;
-}
-
-/* Choose the key by the header, and check the signature with it. */
+/*
+ * Choose by the header what verifies the token: a key of the set, or the shared
+ * secret, for which *key is NULL.  JWT_OK, or why there is nothing.
+ */
 static JwtStatus
-check_signature(const JwtKeys *keys, Slice header, const Parts *parts)
+choose_key(const JwtKeys *keys, Slice header, char *scratch, size_t left, JwsAlgorithm *algorithm,
+		   const Jwk **key, Slice *kid)
 {
-	unsigned char mac[EVP_MAX_MD_SIZE];
-	unsigned char given[MAX_DIGEST];
-	unsigned	mac_len = 0;
-	size_t		given_len;
-	Slice		alg;
-	const EVP_MD *digest;
+	static const Slice names[] = {SLICE_INIT("alg"), SLICE_INIT("kid"), SLICE_INIT("crit")};
+	Slice		values[3];
+	Slice		text;
 
-	if (!wjson_member(header, SLICE_LITERAL("alg"), &alg))
+	*key = NULL;
+	/* What is listed as critical has to be understood, and nothing is (RFC 7515, 4.1.11). */
+	if (!wjson_members(header, names, values, 3) || values[2].len > 0 ||
+		!jws_algorithm(values[0], algorithm))
 		return JWT_NO_SIGNER;
-	digest = hmac_digest(alg);
-	if (digest == NULL || !compute_mac(digest, keys->secret, parts->input, mac, &mac_len))
-		return JWT_NO_SIGNER;
-	if (!base64url_decode(parts->signature, given, sizeof(given), &given_len) ||
-		given_len != mac_len || CRYPTO_memcmp(mac, given, mac_len) != 0)
+	if (keys->jwks != NULL && wjson_type(values[1]) == WJSON_STRING)
+	{
+		if (!wjson_string_text(values[1], scratch, left, &text, NULL))
+			return JWT_MALFORMED;
+		*key = jwks_find(keys->jwks, jws_key_type(*algorithm), text);
+		if (*key != NULL && ((*key)->algorithms & JWS_BIT(*algorithm)) != 0)
+			return JWT_OK;
+		*kid = text;
+	}
+	if (*key == NULL && jws_key_type(*algorithm) == JWK_OCT && keys->secret.len > 0)
+	{
+		*kid = SLICE_EMPTY;
+		return JWT_OK;
+	}
+	return kid->data != NULL ? JWT_NO_SIGNER_FOR_KEY : JWT_NO_SIGNER;
+}
+
+/* Check the signature, with the key that the header names. */
+static JwtStatus
+check_signature(const JwtKeys *keys, Slice header, const Parts *parts, char *scratch, size_t left,
+				JwtClaims *out)
+{
+	unsigned char bytes[JWS_MAX_SIGNATURE];
+	Slice		signature = slice_make(bytes, 0);
+	JwsAlgorithm algorithm;
+	const Jwk  *key;
+	JwtStatus	status = choose_key(keys, header, scratch, left, &algorithm, &key, &out->kid);
+	bool		good;
+
+	if (status != JWT_OK)
+		return status;
+	if (!base64url_decode(parts->signature, bytes, sizeof(bytes), &signature.len))
 		return JWT_BAD_SIGNATURE;
-	return JWT_OK;
+	if (key != NULL)
+		good = jws_verify(key, algorithm, parts->input, signature);
+	else
+		good = jws_verify_secret(algorithm, keys->secret, parts->input, signature);
+	return good ? JWT_OK : JWT_BAD_SIGNATURE;
 }
 
 /*
@@ -273,7 +278,7 @@ jwt_verify(const JwtKeys *keys, Slice token, int64_t now, char *scratch, size_t 
 		return JWT_MALFORMED;
 	if (wjson_type(out->json) != WJSON_OBJECT)
 		return JWT_CLAIMS_NOT_OBJECT;
-	status = check_signature(keys, header, &parts);
+	status = check_signature(keys, header, &parts, scratch, scratch_size, out);
 	if (status == JWT_OK)
 		status = check_claims(keys, now, scratch, scratch_size, out);
 	return status;
@@ -294,8 +299,8 @@ jwt_sign_hs256(Slice secret, Slice claims, Writer *w)
 {
 	Slice		header = SLICE_LITERAL("{\"alg\":\"HS256\",\"typ\":\"JWT\"}");
 	size_t		start = w->len;
-	unsigned char mac[EVP_MAX_MD_SIZE] = {0};
-	unsigned	mac_len = 32;
+	unsigned char mac[JWS_MAX_MAC] = {0};
+	size_t		mac_len = 32;
 	Slice		input;
 
 	base64url_write(w, header.data, header.len);
@@ -306,7 +311,7 @@ jwt_sign_hs256(Slice secret, Slice claims, Writer *w)
 	if (w->data != NULL)
 	{
 		input = slice_make(w->data + start, w->len - start);
-		if (!compute_mac(EVP_sha256(), secret, input, mac, &mac_len))
+		if (!jws_mac(JWS_HS256, secret, input, mac, &mac_len))
 			return false;
 	}
 	writer_char(w, '.');

@@ -2,11 +2,13 @@
  * jwt.h
  *		Verify and issue JSON Web Tokens (PROTOCOL 7.1).
  *
- * HS256, HS384 and HS512 with a shared secret.  What verifies a token is a
- * JwtKeys, so that public keys (RS, ES, EdDSA, chosen by `kid`) have their
- * place beside the secret; until there are any, a token with such an algorithm
- * gets JWT_NO_SIGNER, which is what the reference answers when it has no key
- * set.
+ * HS256, HS384 and HS512 are verified with the oct key of the token's `kid`, if
+ * the set of keys has one, else with the shared secret.  RS256 to RS512, ES256
+ * to ES512 and EdDSA (also called Ed25519 and Ed448) need a `kid`, and the key
+ * of that name and of the right kind in the set.  A token without such a key
+ * gets JWT_NO_SIGNER, as does the algorithm `none`, a header with `crit`, and
+ * whatever else there is; JWT_NO_SIGNER_FOR_KEY if there is a set, but no key
+ * in it that may verify what names this `kid`.
  *
  * Order of the checks, each of which ends the verification: form of the token
  * (three parts, header and claims JSON), algorithm and key, signature, `exp`
@@ -16,11 +18,12 @@
  * `aud` and `iss` are not looked at unless configured.
  *
  * No function here allocates on its own (libcrypto may), none keeps a pointer,
- * and none puts a token or the secret into a text.
+ * and none puts a token or a secret into a text.
  */
 #ifndef REALTIME_WIRE_JWT_H
 #define REALTIME_WIRE_JWT_H
 
+#include "jwks.h"
 #include "slice.h"
 
 /* Longest token that is looked at, in bytes; a longer one is malformed. */
@@ -33,6 +36,7 @@ typedef struct JwtKeys
 {
 	Slice		secret;			/* bytes of the configured string; empty: none */
 	Slice		claim_validators;	/* JSON object, claim to exact value; empty: none */
+	const Jwks *jwks;			/* keys that a token chooses by its kid; NULL: none; the caller's */
 } JwtKeys;
 
 typedef enum JwtStatus
@@ -41,6 +45,7 @@ typedef enum JwtStatus
 	JWT_MALFORMED,				/* not three parts, header or claims not JSON */
 	JWT_CLAIMS_NOT_OBJECT,		/* claims are JSON but no object */
 	JWT_NO_SIGNER,				/* algorithm not supported, or no key for it */
+	JWT_NO_SIGNER_FOR_KEY,		/* the set has no key of this kid for this algorithm */
 	JWT_BAD_SIGNATURE,
 	JWT_EXPIRED,				/* integer exp <= now */
 	JWT_EXPIRED_FRACTION,		/* the same, exp written with fraction or exponent */
@@ -66,6 +71,7 @@ typedef struct JwtClaims
 	Slice		sub;			/* text; a `sub` that is no string counts as absent */
 	int64_t		exp;			/* seconds since 1970, rounded, clamped to int64 */
 	Slice		mismatch;		/* JWT_CLAIM_MISMATCH: name of the claim, text of the setting */
+	Slice		kid;			/* JWT_NO_SIGNER_FOR_KEY: text of the header's kid */
 } JwtClaims;
 
 /*
@@ -81,8 +87,8 @@ bool		jwt_prepare(Slice raw, char *buffer, size_t size, Slice *token) WIRE_MUST_
  * Verify a prepared token at this time (seconds since 1970).  Slices of *out
  * point into the scratch buffer (mismatch: into keys).  After JWT_OK all is
  * set; after JWT_EXPIRED and JWT_EXPIRED_FRACTION exp is; after
- * JWT_CLAIM_MISMATCH mismatch is.  A scratch buffer that is too small makes the
- * token JWT_MALFORMED.
+ * JWT_CLAIM_MISMATCH mismatch is; after JWT_NO_SIGNER_FOR_KEY kid is.  A scratch
+ * buffer that is too small makes the token JWT_MALFORMED.
  */
 JwtStatus	jwt_verify(const JwtKeys *keys, Slice token, int64_t now, char *scratch,
 					   size_t scratch_size, JwtClaims *out) WIRE_MUST_CHECK;
@@ -100,25 +106,29 @@ jwt_recheck(int64_t exp, int64_t now)
 /* Is the text fit for the setting claim_validators: empty, or a JSON object? */
 bool		jwt_claim_validators_valid(Slice text);
 
+/* Longest text of a refusal, in bytes: the name of a claim or of a key in it is cut. */
+#define JWT_TEXT_BOUND		256
+
 /*
- * The refusal of a connect: the HTTP status, and the text for {"error": TEXT},
- * which is a constant.  Not for JWT_OK.
+ * The refusal of a connect: writes the text for {"error": TEXT}, at most
+ * JWT_TEXT_BOUND bytes, and returns the HTTP status.  claims are those that
+ * jwt_verify() filled.  Not for JWT_OK.
  */
-int			jwt_connect_refusal(JwtStatus status, Slice *text);
+int			jwt_write_connect_refusal(Writer *w, JwtStatus status, const JwtClaims *claims);
 
 /* "API key is missing": no key at all, or one that is no string; 401. */
 #define JWT_API_KEY_MISSING		SLICE_LITERAL("API key is missing")
 
-/* The body {"error":TEXT}. */
+/* The body {"error":TEXT}, and how long it gets at most. */
 void		jwt_write_error_body(Writer *w, Slice text);
+
+#define JWT_ERROR_BODY_BOUND(text_len)	(10 + WRITER_JSON_STRING_BOUND(text_len))
 
 /*
  * The reason of a refused join, `Code: message`.  claims are those that
  * jwt_verify() filled; now is for "Token has expired N seconds ago".  At most
- * JWT_TEXT_BOUND bytes (a longer claim name is cut).
+ * JWT_TEXT_BOUND bytes.
  */
-#define JWT_TEXT_BOUND		256
-
 void		jwt_write_join_refusal(Writer *w, JwtStatus status, const JwtClaims *claims, int64_t now);
 
 /*

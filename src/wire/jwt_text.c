@@ -11,29 +11,44 @@
 #define NOT_A_JWT		"The token provided is not a valid JWT"
 #define BAD_SIGNATURE	"Failed to validate JWT signature"
 #define NO_SIGNER		"Failed to generate JWT signer, check your JWT secret or JWKS configuration"
+#define NO_SIGNER_FOR	"Failed to generate JWT signer for key ID (kid) \""
+#define NO_SIGNER_END	"\", check your JWT secret or JWKS configuration"
 #define MISSING_CLAIMS	"Fields `role` and `exp` are required in JWT"
 #define MAX_CLAIM_NAME	64		/* bytes of a claim's name in a text */
+#define MAX_KEY_NAME	128		/* bytes of a key's name in a text */
+
+/* There is no key of the name that the token gives. */
+static void
+write_no_signer_for(Writer *w, const JwtClaims *claims)
+{
+	writer_literal(w, NO_SIGNER_FOR);
+	writer_slice(w, slice_cut_text(claims->kid, MAX_KEY_NAME));
+	writer_literal(w, NO_SIGNER_END);
+}
 
 /* How a connect is refused. */
 int
-jwt_connect_refusal(JwtStatus status, Slice *text)
+jwt_write_connect_refusal(Writer *w, JwtStatus status, const JwtClaims *claims)
 {
 	switch (status)
 	{
 		case JWT_MALFORMED:
-			*text = SLICE_LITERAL(NOT_A_JWT);
+			writer_literal(w, NOT_A_JWT);
 			return 401;
 		case JWT_NO_SIGNER:
-			*text = SLICE_LITERAL(NO_SIGNER);
+			writer_literal(w, NO_SIGNER);
+			return 401;
+		case JWT_NO_SIGNER_FOR_KEY:
+			write_no_signer_for(w, claims);
 			return 401;
 		case JWT_BAD_SIGNATURE:
-			*text = SLICE_LITERAL(BAD_SIGNATURE);
+			writer_literal(w, BAD_SIGNATURE);
 			return 401;
 		case JWT_EXPIRED:
-			*text = SLICE_LITERAL("Token has expired");
+			writer_literal(w, "Token has expired");
 			return 401;
 		case JWT_CLAIMS_MISSING:
-			*text = SLICE_LITERAL(MISSING_CLAIMS);
+			writer_literal(w, MISSING_CLAIMS);
 			return 401;
 		case JWT_OK:
 		case JWT_CLAIMS_NOT_OBJECT:
@@ -43,7 +58,7 @@ jwt_connect_refusal(JwtStatus status, Slice *text)
 		case JWT_CLAIM_MISMATCH:
 			break;
 	}
-	*text = SLICE_LITERAL("Error connecting to Realtime");
+	writer_literal(w, "Error connecting to Realtime");
 	return 500;
 }
 
@@ -92,6 +107,10 @@ jwt_write_join_refusal(Writer *w, JwtStatus status, const JwtClaims *claims, int
 		case JWT_NO_SIGNER:
 			writer_literal(w, "JwtSignerError: " NO_SIGNER);
 			break;
+		case JWT_NO_SIGNER_FOR_KEY:
+			writer_literal(w, "JwtSignerError: ");
+			write_no_signer_for(w, claims);
+			break;
 		case JWT_BAD_SIGNATURE:
 			writer_literal(w, "JwtSignatureError: " BAD_SIGNATURE);
 			break;
@@ -133,6 +152,9 @@ jwt_write_shutdown(Writer *w, JwtStatus status, const JwtClaims *claims, int64_t
 			break;
 		case JWT_CLAIMS_MISSING:
 			writer_literal(w, MISSING_CLAIMS);
+			break;
+		case JWT_NO_SIGNER_FOR_KEY:
+			write_no_signer_for(w, claims);
 			break;
 		default:
 			jwt_write_join_refusal(w, status, claims, now);

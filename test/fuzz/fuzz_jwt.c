@@ -1,15 +1,17 @@
 /*
  * fuzz_jwt.c
- *		Tokens of any bytes, and signed ones with any claims or claim validators.
+ *		Tokens of any bytes, signed ones with any claims or claim validators, and
+ *		any header and signature beside a set of keys.
  */
 #include "fuzz.h"
 
+#include "../unit/jws_vectors.h"
 #include "wire/base64url.h"
 #include "wire/jwt.h"
 
 static const Slice secret = SLICE_INIT("a-secret-of-at-least-32-bytes-for-tests");
 
-static void
+static JwtStatus
 verify(const JwtKeys *keys, Slice token)
 {
 	char	   *scratch = malloc(JWT_SCRATCH_SIZE(token.len) + 1);
@@ -17,7 +19,6 @@ verify(const JwtKeys *keys, Slice token)
 	JwtClaims	claims;
 	JwtStatus	status;
 	Writer		w = writer_fixed(text, sizeof(text));
-	Slice		connect;
 
 	REQUIRE(scratch != NULL);
 	status = jwt_verify(keys, token, 1700000000, scratch, JWT_SCRATCH_SIZE(token.len), &claims);
@@ -30,13 +31,19 @@ verify(const JwtKeys *keys, Slice token)
 		REQUIRE((claims.role_kind == JWT_ROLE_TEXT) || claims.role.len == 0);
 	}
 	else
-		REQUIRE(jwt_connect_refusal(status, &connect) >= 401 && slice_is_utf8(connect));
+	{
+		REQUIRE(jwt_write_connect_refusal(&w, status, &claims) >= 401);
+		REQUIRE(!w.failed && slice_is_utf8(writer_written(&w)));
+	}
+	REQUIRE(slice_is_utf8(claims.kid) && (claims.kid.len == 0 || status == JWT_NO_SIGNER_FOR_KEY));
+	w = writer_fixed(text, sizeof(text));
 	jwt_write_join_refusal(&w, status, &claims, 1700000000);
 	REQUIRE(!w.failed);
 	w = writer_fixed(text, sizeof(text));
 	jwt_write_shutdown(&w, status, &claims, 1700000000);
 	REQUIRE(!w.failed && slice_is_utf8(writer_written(&w)));
 	free(scratch);
+	return status;
 }
 
 /* The input as a whole token, as it came and prepared. */
@@ -48,9 +55,9 @@ any_token(Slice input)
 	Slice		token;
 
 	REQUIRE(buffer != NULL);
-	verify(&keys, input);
+	(void) verify(&keys, input);
 	if (jwt_prepare(input, buffer, input.len, &token))
-		verify(&keys, token);
+		(void) verify(&keys, token);
 	free(buffer);
 }
 
@@ -62,7 +69,50 @@ signed_token(Slice claims, Slice validators)
 	Writer		w = fuzz_writer(JWT_SIGNED_SIZE(claims.len));
 
 	REQUIRE(jwt_sign_hs256(secret, claims, &w));
-	verify(&keys, writer_written(&w));
+	(void) verify(&keys, writer_written(&w));
+	free(w.data);
+}
+
+/* Keys of every kind: rsa, p256, p384, p521, ed25519, ed448, oct. */
+static const Jwks *
+key_set(void)
+{
+	static Jwks *jwks;
+	char		error[JWKS_ERROR_SIZE];
+
+	if (jwks == NULL)
+		jwks = jwks_parse(foreign_keys, error, sizeof(error));
+	REQUIRE(jwks != NULL);
+	return jwks;
+}
+
+/* The input as a token that chooses its key. */
+static void
+keyed_token(Slice input)
+{
+	JwtKeys		keys = {.jwks = key_set()};
+
+	(void) verify(&keys, input);
+}
+
+/* The input as header, NUL, signature, around claims that nobody has signed. */
+static void
+forged_token(Slice input)
+{
+	static const Slice claims = SLICE_INIT("{\"role\":\"service_role\",\"exp\":2082758400}");
+	const char *cut = input.len == 0 ? NULL : memchr(input.data, '\0', input.len);
+	size_t		header_len = cut == NULL ? input.len : (size_t) (cut - input.data);
+	Slice		signature = slice_skip(input, header_len + 1);
+	JwtKeys		keys = {.secret = secret, .jwks = key_set()};
+	Writer		w = fuzz_writer(2 * input.len + 128);
+
+	base64url_write(&w, input.data, header_len);
+	writer_char(&w, '.');
+	base64url_write(&w, claims.data, claims.len);
+	writer_char(&w, '.');
+	base64url_write(&w, signature.data, signature.len);
+	REQUIRE(!w.failed);
+	REQUIRE(verify(&keys, writer_written(&w)) != JWT_OK);
 	free(w.data);
 }
 
@@ -74,13 +124,19 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size == 0)
 		return 0;
 	input = slice_make(data + 1, size - 1);
-	switch (data[0] % 3)
+	switch (data[0] % 5)
 	{
 		case 0:
 			any_token(input);
 			break;
 		case 1:
 			signed_token(input, SLICE_EMPTY);
+			break;
+		case 3:
+			keyed_token(input);
+			break;
+		case 4:
+			forged_token(input);
 			break;
 		default:
 			if (input.len <= 1024)

@@ -219,16 +219,16 @@ test_recorded_tokens(void **state)
 		char		text[JWT_TEXT_BOUND];
 		Writer		w = writer_fixed(text, sizeof(text));
 		JwtClaims	claims;
-		Slice		connect;
 
 		snprintf(header, sizeof(header), "{\"alg\":\"%s\",\"typ\":\"JWT\"}", cases[i].header);
 		assert_int_equal(verify(make_token(header, cases[i].claims, cases[i].secret == NULL ? NULL : EVP_sha256(),
 										   cases[i].secret), &claims), cases[i].status);
-		assert_int_equal(jwt_connect_refusal(cases[i].status, &connect), cases[i].http);
+		assert_int_equal(jwt_write_connect_refusal(&w, cases[i].status, &claims), cases[i].http);
 		if (cases[i].connect != NULL)
-			assert_slice(connect, slice_cstring(cases[i].connect));
+			assert_slice(writer_written(&w), slice_cstring(cases[i].connect));
 		if (cases[i].join == NULL)
 			continue;
+		w = writer_fixed(text, sizeof(text));
 		jwt_write_join_refusal(&w, cases[i].status, &claims, NOW);
 		assert_slice(writer_written(&w), slice_cstring(cases[i].join));
 		w = writer_fixed(text, sizeof(text));
@@ -512,6 +512,10 @@ test_error_body(void **state)
 	(void) state;
 	jwt_write_error_body(&w, JWT_API_KEY_MISSING);
 	assert_text(writer_written(&w), "{\"error\":\"API key is missing\"}");
+	w = writer_fixed(text, JWT_ERROR_BODY_BOUND(2));
+	jwt_write_error_body(&w, SLICE_LITERAL("\x01\x02"));
+	assert_text(writer_written(&w), "{\"error\":\"\\u0001\\u0002\"}");
+	assert_int_equal(w.len, w.cap);
 }
 
 int

@@ -29,7 +29,7 @@ $(UNIT_DIR)/wire/%.o: src/wire/%.c $(WIRE_HEADERS)
 	@mkdir -p $(@D)
 	$(CC) $(WIRE_CFLAGS) -O1 $(UNIT_SANITIZE) -c -o $@ $<
 
-$(UNIT_DIR)/%: test/unit/%.c test/unit/unit.h $(WIRE_OBJECTS)
+$(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) $(WIRE_OBJECTS)
 	@mkdir -p $(@D)
 	$(CC) $(WIRE_CFLAGS) -O1 $(UNIT_SANITIZE) -o $@ $(filter %.c %.o,$^) -lcmocka -lcrypto -lm
 
