@@ -35,7 +35,7 @@ typedef struct Entry
 	pg_atomic_uint32 procno;	/* NO_PROCESS if there is none: read without the mutex by those who wake */
 	slock_t		mutex;			/* guards info */
 	WorkerInfo	info;
-	TimestampTz attached_at;
+	TimestampTz attached_at;	/* and the pause at its start is over */
 	int			short_lives;	/* processes in a row that ended within SHORT_LIFE of their start */
 } Entry;
 
@@ -136,6 +136,7 @@ registry_attach(WorkerKind kind, int index)
 {
 	Entry	   *entry = entry_of(kind, index);
 	TimestampTz now = GetCurrentTimestamp();
+	int			pause = 0;
 	bool		taken;
 
 	SpinLockAcquire(&entry->mutex);
@@ -147,7 +148,8 @@ registry_attach(WorkerKind kind, int index)
 			entry->short_lives++;
 		else
 			entry->short_lives = 0;
-		entry->attached_at = now;
+		pause = pause_after(entry->short_lives);
+		entry->attached_at = TimestampTzPlusMilliseconds(now, pause);
 		entry->info.pid = MyProcPid;
 		entry->info.procno = MY_PROC_NUMBER;
 		entry->info.generation++;
@@ -163,7 +165,7 @@ registry_attach(WorkerKind kind, int index)
 
 	/* Not before_shmem_exit: whoever waits for us to be gone must find our replication slot gone too. */
 	on_shmem_exit(detach, (Datum) 0);
-	return pause_after(entry->short_lives);
+	return pause;
 }
 
 void

@@ -14,6 +14,7 @@
 #include "shared/wakeup.h"
 
 static pg_atomic_uint64 *commit_lsn;
+static bool published;			/* by the transaction of this backend */
 
 Size
 wakeup_shmem_size(void)
@@ -31,9 +32,15 @@ wakeup_shmem_init(void)
 		pg_atomic_init_u64(commit_lsn, InvalidXLogRecPtr);
 }
 
+void
+wakeup_note_message(void)
+{
+	published = true;
+}
+
 /*
- * XactLastCommitEnd moves with each commit of this backend that wrote WAL (that of a prepared transaction too), and
- * the callback runs after its flush, if it was flushed at all.
+ * XactLastCommitEnd moves with each commit of this backend that wrote WAL (that of a prepared transaction too, which is
+ * always flushed), and the callback runs after the flush, if there was one.
  */
 static void
 after_transaction(XactEvent event, void *arg)
@@ -41,13 +48,17 @@ after_transaction(XactEvent event, void *arg)
 	static XLogRecPtr last = InvalidXLogRecPtr;
 	uint64		known;
 
-	if (event != XACT_EVENT_COMMIT || XactLastCommitEnd == last)
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
 		return;
-	last = XactLastCommitEnd;
-	known = pg_atomic_read_u64(commit_lsn);
-	while (known < last && !pg_atomic_compare_exchange_u64(commit_lsn, &known, last))
-		;
-	registry_wake(WORKER_MESSAGE_DECODER, 0);
+	if (event == XACT_EVENT_COMMIT && XactLastCommitEnd != last)
+	{
+		last = XactLastCommitEnd;
+		known = pg_atomic_read_u64(commit_lsn);
+		while (published && known < last && !pg_atomic_compare_exchange_u64(commit_lsn, &known, last))
+			;
+		registry_wake(WORKER_MESSAGE_DECODER, 0);
+	}
+	published = false;
 }
 
 void

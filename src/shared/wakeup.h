@@ -3,7 +3,8 @@
  *	  Transaction callback of every backend: wakes the message decoder after a commit that wrote WAL.
  *
  * Asynchronous commits are woken for before their WAL is flushed: wakeup_commit_lsn tells the decoder how far commits
- * have got, so that it can nudge the WAL writer and look again until the flush has caught up.
+ * that published have got, so that it can nudge the WAL writer and look again until the flush has caught up. Those of others
+ * cost no flush.
  */
 #ifndef REALTIME_WAKEUP_H
 #define REALTIME_WAKEUP_H
@@ -16,7 +17,10 @@ extern void wakeup_shmem_init(void);
 /* _PG_init, once, in the postmaster. */
 extern void wakeup_install(void);
 
-/* End of the latest commit of any backend that a decoder may have to wait for. Decoder. */
+/* The row trigger of realtime.messages: this transaction publishes. Any backend. */
+extern void wakeup_note_message(void);
+
+/* End of the latest commit of a transaction that published. Decoder. */
 extern XLogRecPtr wakeup_commit_lsn(void);
 
 #endif							/* REALTIME_WAKEUP_H */
