@@ -263,8 +263,11 @@ row_costs(const window_costs *costs, report_row *row)
 {
 	double		seconds = (double) costs->start;
 
-	ROW_ADD(row->beside, "listener %.0f %% of a core, generator %.0f %%; %.1f deliveries per read",
-			(double) costs->listener.ns * 100 / seconds, (double) costs->own_cpu * 100 / seconds,
+	ROW_ADD(row->beside, "listener %.0f %% of a core, %.2f µs a delivery, generator %.0f %%; "
+			"%.1f deliveries per read",
+			(double) costs->listener.ns * 100 / seconds,
+			costs->deliveries > 0 ? (double) costs->listener.ns / 1e3 / (double) costs->deliveries : 0.0,
+			(double) costs->own_cpu * 100 / seconds,
 			costs->reads > 0 ? (double) costs->deliveries / (double) costs->reads : 0.0);
 }
 
