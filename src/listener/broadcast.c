@@ -2,8 +2,8 @@
  * broadcast.c
  *	  Broadcasts: from a client to the bus, and from the bus to the members of a topic.
  *
- * A push goes onto the bus and is delivered, also to its sender and on its own listener, only when it is read back from there: so every
- * member of a topic sees the same order, whoever sent what.
+ * A push goes onto the bus and is delivered, also to its sender and on its own listener, only when it is read back
+ * from there: so every member of a topic sees the same order, whoever sent what.
  */
 #include "postgres.h"
 
@@ -17,6 +17,9 @@
 
 /* A channel without ack is told at most so often that its pushes are refused, in ms. */
 #define REFUSALS_PAUSE		1000
+
+/* Bytes of the bus that are read at a time, unless a record is larger. */
+#define READ_CHUNK			(256 * 1024)
 
 /* The bus takes records that are this much longer than the longest payload, so a payload within the limit fits. */
 static BusReader reader;
@@ -350,27 +353,42 @@ handle_record(const BusRecord *record)
 	}
 }
 
-bool
-broadcast_read_bus(Size max_bytes)
+/* Copy records from the ring: about READ_CHUNK bytes, or the next one if it is larger than that. */
+static Size
+read_chunk(uint64 *lost)
 {
-	Size		total = 0;
+	Size		size = READ_CHUNK;
 
-	while (total < max_bytes)
+	*lost = 0;
+	for (;;)
 	{
-		uint64		lost;
-		Size		length = bus_read(&reader, buffer, buffer_size, &lost);
-		Size		offset = 0;
-		BusRecord	record;
+		uint64		lost_now;
+		Size		length = bus_read(&reader, buffer, Min(size, buffer_size), &lost_now);
 
-		if (lost > 0)
-			lapped(lost);
-		while (bus_next(buffer, length, &offset, &record))
-			handle_record(&record);
-		if (length == 0)
-			return false;
-		total += length;
+		*lost += lost_now;
+		if (length > 0 || size >= buffer_size || !bus_has_news(&reader))
+			return length;
+		size *= 2;
 	}
-	return true;
+}
+
+/*
+ * A chunk at a time, so that sockets get a chance to take what is queued before there is more of it: a client must
+ * not be over its limit because we were late.
+ */
+bool
+broadcast_read_bus(void)
+{
+	uint64		lost;
+	Size		length = read_chunk(&lost);
+	Size		offset = 0;
+	BusRecord	record;
+
+	if (lost > 0)
+		lapped(lost);
+	while (bus_next(buffer, length, &offset, &record))
+		handle_record(&record);
+	return length > 0;
 }
 
 bool
@@ -383,6 +401,6 @@ broadcast_bus_has_news(void)
 void
 broadcast_settle(Channel *channel)
 {
-	while (channel->in_flight > 0 && broadcast_read_bus(1))
+	while (channel->in_flight > 0 && broadcast_read_bus())
 		;
 }

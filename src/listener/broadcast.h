@@ -14,10 +14,10 @@ extern void broadcast_init(int listener);
 extern void broadcast_push(Channel *channel, const PhxMessage *message, PhxResult result);
 
 /*
- * Deliver what is on the bus, at most so many bytes (but at least one record); true if there may be more. Only queues
- * frames, so it may be called in callbacks too.
+ * Deliver some of what is on the bus; false if there was nothing. Only queues frames, so it may be called in callbacks
+ * too.
  */
-extern bool broadcast_read_bus(Size max_bytes);
+extern bool broadcast_read_bus(void);
 extern bool broadcast_bus_has_news(void);
 
 /*

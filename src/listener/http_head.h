@@ -39,7 +39,7 @@ extern bool http_header(const HttpHead *head, Slice name, Slice *value);
 /* Walk over all headers: *at begins as head->headers. False at the end. */
 extern bool http_header_next(Slice *at, Slice *name, Slice *value);
 
-/* Does a header that is a comma-separated list hold this word, in any case? Several headers of the name count as one list. */
+/* Does a header that is a comma-separated list hold this word, in any case? Several of one name count as one list. */
 extern bool http_header_holds(const HttpHead *head, Slice name, Slice word);
 
 #endif							/* REALTIME_LISTENER_HTTP_HEAD_H */

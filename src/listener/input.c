@@ -218,10 +218,15 @@ input_received(Connection *connection, char *data, Size length)
 {
 	connection_heard(connection);
 	tally(COUNTER_BYTES_RECEIVED, length);
-	if (connection->state == CONNECTION_HTTP && connection->input_len > 0)
-		more_of_request_received(connection, data, length);
-	else if (connection->state == CONNECTION_HTTP)
-		requests_received(connection, data, length);
+	if (connection->state == CONNECTION_HTTP)
+	{
+		if (connection->input_len > 0)
+			more_of_request_received(connection, data, length);
+		else
+			requests_received(connection, data, length);
+		/* at once: a client may have shut its side, and libwebsockets closes when it reads that */
+		output_now(connection);
+	}
 	else if (connection->vsn != 0 && connection->state != CONNECTION_CUT)
 		frames_received(connection, data, length);
 }

@@ -2,9 +2,9 @@
  * listener.c
  *	  The worker: its start, its loop, and how it leaves.
  *
- * It sleeps in a WaitEventSet on its latch, the postmaster and one descriptor that stands for the whole libuv loop, in which libwebsockets
- * and the listening sockets live. Nothing throws while libuv runs; what may throw comes between two runs. README.md
- * has the order of a turn and the reasons for it.
+ * It sleeps in a WaitEventSet on its latch, the postmaster and one descriptor that stands for the whole libuv loop, in
+ * which libwebsockets and the listening sockets live. Nothing throws while libuv runs; what may throw comes between two
+ * runs. README.md has the order of a turn and the reasons for it.
  */
 #include "postgres.h"
 
@@ -30,9 +30,6 @@
 #include "shared/compat.h"
 #include "shared/settings.h"
 #include "shared/worker.h"
-
-/* Bytes of the bus that are delivered before sockets are looked at again. */
-#define BUS_TURN			(4 * 1024 * 1024)
 
 /* libuv runs at most so often in a turn: libwebsockets asks for a second run after each event. */
 #define UV_RUNS				2
@@ -105,7 +102,7 @@ open_sockets(void)
 		retry_at = 0;
 }
 
-/* A changed secret ends the clients whose tokens it no longer verifies; nothing else that is reloaded drops a socket. */
+/* A changed secret ends the clients whose tokens it no longer verifies; nothing else that is reloaded drops one. */
 static void
 reloaded(void)
 {
@@ -158,7 +155,7 @@ static void
 turn(void)
 {
 	connection_clock_read();
-	(void) broadcast_read_bus(BUS_TURN);
+	(void) broadcast_read_bus();
 	listener_inspect(listener);
 	wheel_turn(&connection_wheel, connection_clock());
 	sockets_resume();

@@ -324,6 +324,14 @@ output_turn(void)
 	forget_gathered();
 }
 
+void
+output_now(Connection *connection)
+{
+	forget_gathered();
+	if (may_write(connection))
+		(void) serve(connection);
+}
+
 bool
 output_writeable(Connection *connection)
 {

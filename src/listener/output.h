@@ -26,6 +26,9 @@ extern void output_wants_turn(Connection *connection);
 /* The loop, not callbacks: write for every connection that has something to send. */
 extern void output_turn(void);
 
+/* Write for one connection now, also in its own callback. */
+extern void output_now(Connection *connection);
+
 /* Is somebody left for the next turn? */
 extern bool output_waiting(void);
 

@@ -2,8 +2,8 @@
  * readiness.c
  *	  Are messages from the database delivered? What the channels are told about it.
  *
- * The decoder changes the state in shared memory first and puts the record on the bus after that, so a channel that is joined between
- * the two learns the new state from its join and finds nothing to be told when the record comes.
+ * The decoder changes the state in shared memory first and puts the record on the bus after that, so a channel that is
+ * joined between the two learns the new state from its join and finds nothing to be told when the record comes.
  */
 #include "postgres.h"
 

@@ -2,9 +2,9 @@
  * socket.c
  *	  The listening sockets.
  *
- * Every listener binds the same addresses with SO_REUSEPORT, and the kernel spreads new connections over them. That option would also
- * let another server of the same user share our port without a word, so the first listener to come tries to bind
- * without it; the others wait until one of them has the port.
+ * Every listener binds the same addresses with SO_REUSEPORT, and the kernel spreads new connections over them. That
+ * option would also let another server of the same user share our port without a word, so the first listener tries to
+ * bind without it; the others wait until one of them has the port.
  */
 #include "postgres.h"
 
@@ -217,10 +217,10 @@ hint_for(int error)
 
 /*
  * All addresses of one entry of the setting. A name may stand for several, of which some may not exist here (IPv6 very
- * often): it counts as served if one of them is.
+ * often): it counts as served if one of them is. serving: this is another attempt, and clients are served meanwhile.
  */
 static void
-open_entry(uv_loop_t *loop, int listener, const char *entry, Trouble *trouble)
+open_entry(uv_loop_t *loop, int listener, const char *entry, bool serving, Trouble *trouble)
 {
 	struct addrinfo hints = {.ai_flags = AI_PASSIVE, .ai_socktype = SOCK_STREAM, .ai_family = AF_UNSPEC};
 	struct addrinfo *list;
@@ -230,8 +230,16 @@ open_entry(uv_loop_t *loop, int listener, const char *entry, Trouble *trouble)
 	int			error = 0;
 	int			result;
 
+	/* asking for a name may take seconds, which clients that are served already must not wait */
+	if (serving)
+		hints.ai_flags |= AI_NUMERICHOST;
 	snprintf(port, sizeof(port), "%d", realtime_port);
 	result = getaddrinfo(strcmp(entry, "*") == 0 ? NULL : entry, port, &hints, &list);
+	if (result != 0 && serving)
+	{
+		*trouble = logged;
+		return;
+	}
 	if (result != 0)
 	{
 		set_trouble(trouble, "Correct realtime.listen_addresses.", "could not resolve listen address \"%.100s\": %s",
@@ -267,11 +275,23 @@ describe_sockets(char *text, size_t size)
 		used += snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", sockets[i].name);
 }
 
-/* One clear line, not repeated while nothing changes. */
-static void
-log_trouble(const Trouble *trouble)
+/* Has a listener before us met the same trouble, and logged it? */
+static bool
+known_to_sibling(int listener, const Trouble *trouble)
 {
-	if (trouble->any && strcmp(trouble->detail, logged.detail) != 0)
+	WorkerInfo	info;
+
+	for (int i = 0; i < listener; i++)
+		if (registry_get(WORKER_LISTENER, i, &info) && strcmp(info.detail, trouble->detail) == 0)
+			return true;
+	return false;
+}
+
+/* One clear line, not repeated while nothing changes, nor by each listener. */
+static void
+log_trouble(int listener, const Trouble *trouble)
+{
+	if (trouble->any && strcmp(trouble->detail, logged.detail) != 0 && !known_to_sibling(listener, trouble))
 		ereport(LOG,
 				(errmsg("realtime listener: %s", trouble->detail),
 				 errhint("%s", trouble->hint)));
@@ -279,11 +299,11 @@ log_trouble(const Trouble *trouble)
 }
 
 static void
-report(const Trouble *trouble)
+report(int listener, const Trouble *trouble)
 {
 	char		served[WORKER_DETAIL_SIZE];
 
-	log_trouble(trouble);
+	log_trouble(listener, trouble);
 	if (socket_count == 0)
 	{
 		registry_set_state(WORKER_FAILING, trouble->detail, trouble->hint);
@@ -300,6 +320,7 @@ sockets_open(uv_loop_t *loop, int listener)
 	MemoryContext context;
 	MemoryContext old_context;
 	Trouble		trouble = {0};
+	bool		serving = socket_count > 0;
 	List	   *entries;
 	ListCell   *cell;
 
@@ -319,12 +340,12 @@ sockets_open(uv_loop_t *loop, int listener)
 		set_trouble(&trouble, "Set it to an address, a host name or '*'.", "realtime.listen_addresses is empty");
 	else
 		foreach(cell, entries)
-			open_entry(loop, listener, (char *) lfirst(cell), &trouble);
+			open_entry(loop, listener, (char *) lfirst(cell), serving, &trouble);
 	MemoryContextSwitchTo(old_context);
 	MemoryContextDelete(context);
 
 	incomplete = trouble.any;
-	report(&trouble);
+	report(listener, &trouble);
 	if (socket_count > 0)
 		for (int i = 0; i < realtime_listeners; i++)
 			if (i != listener)

@@ -8,9 +8,9 @@
 struct uv_loop_s;
 
 /*
- * Bind and listen on realtime.listen_addresses. True if at least one address is served; then connections are accepted by the
- * loop from its next turn on. Every failure is logged, once until it changes, and shown in realtime.workers. May be
- * called again to try what failed. Resolves names, so it may take time. May throw.
+ * Bind and listen on realtime.listen_addresses. True if at least one address is served; then connections are accepted
+ * by the loop from its next turn on. A failure is logged, once until it changes, and shown by health(). May be called
+ * again to try what failed. Resolves names, so it may take time. May throw.
  */
 extern bool sockets_open(struct uv_loop_s *loop, int listener);
 

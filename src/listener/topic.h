@@ -2,8 +2,8 @@
  * topic.h
  *	  The topics that somebody on this listener has joined, and their members.
  *
- * Public and private channels of the same name are two topics: nothing of one ever reaches the other. A topic lives as long as
- * it has members.
+ * Public and private channels of the same name are two topics: nothing of one ever reaches the other. A topic lives as
+ * long as it has members.
  */
 #ifndef REALTIME_LISTENER_TOPIC_H
 #define REALTIME_LISTENER_TOPIC_H

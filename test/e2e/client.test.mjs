@@ -1,9 +1,10 @@
 // What an application sees: the published Supabase client, both protocol versions, against one server.
 
-import { after, before, describe, test } from 'node:test';
+import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Instance } from './lib/instance.mjs';
-import { VERSIONS, arrived, leave, subscribe, subscribed, supabase } from './lib/client.mjs';
+import { VERSIONS, abandon, arrived, leave, subscribe, subscribed, supabase } from './lib/client.mjs';
+import { member } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 let instance;
@@ -11,6 +12,7 @@ before(async () => {
   instance = await Instance.start({ listeners: 2, settings: ['fsync = off'] });
 });
 after(() => instance?.destroy());
+afterEach(abandon);
 
 const pairs = VERSIONS.flatMap((from) => VERSIONS.map((to) => [from, to]));
 let number = 0;
@@ -91,9 +93,12 @@ for (const vsn of VERSIONS) {
     test('a message sent from SQL while it is away is missed, the next one is not', async () => {
       const topic = newTopic();
       const client = supabase(instance, { vsn });
+      const witness = await member(instance, topic);
       const first = await subscribed(client, topic);
       await client.removeChannel(first.channel);
       await instance.rows(`select realtime.send('{"n": 1}', 'e', '${topic}', false)`);
+      await arrived(witness.messages, 1);
+      witness.socket.drop();
       const second = await subscribed(client, topic);
       await instance.rows(`select realtime.send('{"n": 2}', 'e', '${topic}', false)`);
       await arrived(second.messages, 1);

@@ -68,7 +68,7 @@ async function logged(instance, pattern) {
 
 // Occupies a port until released.
 async function occupy() {
-  const server = createServer((socket) => socket.destroy());
+  const server = createServer((socket) => socket.destroy()).unref();
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { port: server.address().port, release: () => new Promise((resolve) => server.close(resolve)) };
 }

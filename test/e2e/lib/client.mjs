@@ -6,9 +6,11 @@ import { until, within } from './poll.mjs';
 
 export const VERSIONS = ['2.0.0', '1.0.0'];
 
+const clients = new Set();
+
 // A client of an instance. Node before 22 has no WebSocket of its own.
 export function supabase(instance, { vsn = '2.0.0', key = instance.token(), realtime = {} } = {}) {
-  return createClient(instance.url, key, {
+  const client = createClient(instance.url, key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
     realtime: {
       vsn,
@@ -16,6 +18,8 @@ export function supabase(instance, { vsn = '2.0.0', key = instance.token(), real
       ...realtime,
     },
   });
+  clients.add(client);
+  return client;
 }
 
 // Subscribes and waits for it. Returns { channel, messages, statuses }: messages collects the
@@ -58,9 +62,18 @@ export function arrived(list, count, what = 'messages', seconds = 10) {
 }
 
 // Ends clients in the way that an application does.
-export async function leave(...clients) {
-  for (const client of clients) {
+export async function leave(...some) {
+  for (const client of some) {
     await client.removeAllChannels();
     client.realtime.disconnect();
+    clients.delete(client);
   }
+}
+
+// Ends those that a failed test has left; a client that goes on reconnecting would keep node alive.
+export function abandon() {
+  for (const client of clients) {
+    client.realtime.disconnect();
+  }
+  clients.clear();
 }

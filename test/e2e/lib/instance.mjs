@@ -1,5 +1,6 @@
 // A PostgreSQL server of its own for a test, made by test/lib/instance.sh.
 
+import { after } from 'node:test';
 import { execFile } from 'node:child_process';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,11 @@ import { token } from './tokens.mjs';
 
 const SCRIPT = fileURLToPath(new URL('../../lib/instance.sh', import.meta.url));
 const run = promisify(execFile);
+
+// A socket or a timer that a failed test has left must not keep node from ending.
+after(() => {
+  setTimeout(() => process.exit(), 15_000).unref();
+});
 
 export class Instance {
   #sessions = new Set();
