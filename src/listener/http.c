@@ -32,6 +32,14 @@ typedef struct Request
 	bool		keep_alive;
 } Request;
 
+/* Requests below /api in the present second and in the last one. */
+static struct
+{
+	uint64		second;			/* loop clock */
+	int			now;
+	int			before;
+}			rate;
+
 static char key_buffer[JWT_MAX_TOKEN + 1];
 
 static const char *
@@ -114,6 +122,33 @@ answer(Request *request, int status, const char *type, Slice body, const char *h
 		connection_await_request(request->connection);
 	else
 		connection_finish(request->connection);
+}
+
+/* Count a request below /api; false: there are too many. */
+static bool
+count_api_request(void)
+{
+	uint64		second = connection_clock() / 1000;
+
+	if (second != rate.second)
+	{
+		rate.before = second == rate.second + 1 ? rate.now : 0;
+		rate.now = 0;
+		rate.second = second;
+	}
+	return rate.now++ < realtime_max_requests_per_second;
+}
+
+/* Answer a request below /api: with the headers that tell of its rate (PROTOCOL 4.5). */
+static void
+answer_api(Request *request, int status, const char *type, Slice body, const char *more_headers)
+{
+	char		headers[1024];
+
+	snprintf(headers, sizeof(headers), "x-rate-rolling: %d\r\nx-rate-limit: %d\r\nx-rate-limit-remaining: %d\r\n%s",
+			 rate.before, realtime_max_requests_per_second, Max(realtime_max_requests_per_second - rate.now, 0),
+			 more_headers == NULL ? "" : more_headers);
+	answer(request, status, type, body, headers);
 }
 
 static void
@@ -310,7 +345,12 @@ route(Request *request)
 	else if (where == URL_HEALTHCHECK && reads)
 		answer(request, 200, TEXT_TYPE, SLICE_LITERAL("ok"), NULL);
 	else if (where == URL_PING && reads)
-		answer_json(request, 200, SLICE_LITERAL("{\"message\":\"Success\"}"));
+	{
+		if (count_api_request())
+			answer_api(request, 200, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Success\"}"), NULL);
+		else
+			answer_api(request, 429, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Too many requests\"}"), NULL);
+	}
 	else if (is_preflight(request))
 		answer(request, 204, NULL, SLICE_EMPTY,
 			   "access-control-allow-origin: *\r\n"

@@ -134,8 +134,6 @@ frames_received(Connection *connection, char *data, Size length)
 				connection_peer_closed(connection, connection->reader.piece);
 				break;
 			case WS_ERROR:
-				if (!open)
-					connection_cut(connection);
 				connection_close(connection, CLOSE_PROTOCOL_ERROR, "not a WebSocket frame", false);
 				return;
 			case WS_PONG:

@@ -242,7 +242,8 @@ refuse(Join *join, const char *reason)
 
 /*
  * The topic may be joined already on this connection: then the old channel ends, whether the new one is let in or not,
- * and its phx_close comes after the new reply, as in the reference.
+ * and its phx_close comes after the new reply, as in the reference. Clients that have no join_ref would take it for that
+ * of the new channel, so they don't get it (PROTOCOL 3.9).
  */
 void
 channel_join(Connection *connection, const PhxMessage *message)
@@ -277,8 +278,10 @@ channel_join(Connection *connection, const PhxMessage *message)
 		reply_joined(channel, &join);
 	}
 	token_unref(join.token);
-	if (join.old != NULL)
+	if (join.old != NULL && wjson_type(join.old->join_ref) != WJSON_NULL)
 		channel_close(join.old);
+	else if (join.old != NULL)
+		channel_drop(join.old);
 	if (channel != NULL)
 		after_join(channel, &join);
 }

@@ -167,13 +167,17 @@ ws_read(WsReader *reader, char *data, size_t length, size_t *used)
 	size_t		part;
 
 	*used = 0;
-	if (!reader->in_payload)
+	if (!reader->in_payload && !reader->failed)
 	{
 		*used = read_header(reader, data, length);
 		if (reader->header_len < 2 || reader->header_len < header_size(reader->header))
 			return WS_NOTHING;
-		if (!begin_frame(reader))
-			return WS_ERROR;
+		reader->failed = !begin_frame(reader);
+	}
+	if (reader->failed)
+	{
+		*used = length;
+		return WS_ERROR;
 	}
 	part = length - *used < reader->remaining ? length - *used : (size_t) reader->remaining;
 	data += *used;

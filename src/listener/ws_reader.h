@@ -28,7 +28,7 @@ typedef enum WsEvent
 	WS_PING,					/* piece is the whole payload, also of the next two */
 	WS_PONG,
 	WS_CLOSE,
-	WS_ERROR					/* not RFC 6455: close with 1002; don't call again */
+	WS_ERROR					/* not RFC 6455: close with 1002; so is everything from here on */
 } WsEvent;
 
 typedef struct WsReader
@@ -42,6 +42,7 @@ typedef struct WsReader
 	/* state */
 	unsigned char header[14];
 	uint8_t		header_len;		/* bytes of the header that have come; 0 between frames */
+	bool		failed;			/* WS_ERROR was returned */
 	bool		in_payload;
 	bool		in_message;		/* a fragmented message is under way */
 	bool		message_binary;

@@ -32,6 +32,7 @@ int			realtime_handshake_timeout;
 int			realtime_idle_timeout;
 int			realtime_max_joins_per_second;
 int			realtime_max_channels_per_client;
+int			realtime_max_requests_per_second;
 int			realtime_max_payload_size;
 int			realtime_client_queue_size;
 int			realtime_client_queue_soft;
@@ -138,6 +139,10 @@ define_limits(void)
 	DefineCustomIntVariable("realtime.max_channels_per_client",
 							"Channels that one connection may have joined at a time.",
 							NULL, &realtime_max_channels_per_client, 100, 1, 100000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_requests_per_second",
+							"HTTP requests below /api that one listener answers.",
+							NULL, &realtime_max_requests_per_second, 50000, 1, INT_MAX, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.max_payload_size",
 							"Longest payload of a message, in bytes of its text.",

@@ -31,6 +31,7 @@ extern int	realtime_handshake_timeout; /* ms */
 extern int	realtime_idle_timeout;		/* ms */
 extern int	realtime_max_joins_per_second;
 extern int	realtime_max_channels_per_client;
+extern int	realtime_max_requests_per_second;
 extern int	realtime_max_payload_size;	/* kB of 1000 bytes are not PostgreSQL's: this is in bytes */
 extern int	realtime_client_queue_size; /* kB */
 extern int	realtime_client_queue_soft; /* kB */

@@ -198,7 +198,9 @@ check_worker(const char *check, WorkerKind kind, int index)
 		strlcpy(info.hint, info.state == WORKER_NOT_STARTED ? "See the server log, and the row worker_processes." :
 				"If it does not get further within a minute, see the row replication and the server log.",
 				sizeof(info.hint));
-	put(check, info.state == WORKER_RUNNING, detail, info.hint);
+
+	/* A listener that serves some of its addresses runs, but has a hint about the others. */
+	put(check, info.state == WORKER_RUNNING && (kind != WORKER_LISTENER || info.hint[0] == '\0'), detail, info.hint);
 }
 
 static void

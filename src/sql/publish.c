@@ -269,29 +269,24 @@ check_operation(FunctionCallInfo fcinfo)
 	if (!PG_ARGISNULL(7) && pg_strcasecmp(text_to_cstring(PG_GETARG_TEXT_PP(7)), "STATEMENT") == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("realtime.broadcast_changes can be called for each row only, not for each statement"),
+				 errmsg("function can only be triggered for each row, not for each statement"),
 				 errhint("Create the trigger with FOR EACH ROW.")));
 	require_not_null(fcinfo, 2, "operation");
 	operation = text_to_cstring(PG_GETARG_TEXT_PP(2));
 	if (strcmp(operation, "INSERT") != 0 && strcmp(operation, "UPDATE") != 0 && strcmp(operation, "DELETE") != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("realtime.broadcast_changes does not know the operation \"%s\"", operation),
+				 errmsg("Unexpected operation type: %s", operation),
 				 errhint("Pass TG_OP of a trigger for INSERT, UPDATE or DELETE.")));
 }
 
-/*
- * realtime.broadcast_changes(topic_name text, event_name text, operation text, table_name text, table_schema text,
- *							  new record, old record, level text)
- */
-Datum
-realtime_broadcast_changes(PG_FUNCTION_ARGS)
+static void
+send_changes(FunctionCallInfo fcinfo)
 {
 	StringInfoData json;
 	text	   *topic;
 	text	   *event;
 
-	require_served_database();
 	topic = topic_argument(fcinfo, 0);
 	event = name_argument(fcinfo, 1, "event", MAX_EVENT);
 	check_operation(fcinfo);
@@ -306,5 +301,34 @@ realtime_broadcast_changes(PG_FUNCTION_ARGS)
 	append_text(&json, "schema", fcinfo, 4);
 	appendStringInfoChar(&json, '}');
 	send_json(DatumGetJsonbP(DirectFunctionCall1(jsonb_in, CStringGetDatum(json.data))), event, topic, true);
+}
+
+/*
+ * realtime.broadcast_changes(topic_name text, event_name text, operation text, table_name text, table_schema text,
+ *							  new record, old record, level text)
+ *
+ * An error says that it was a row that could not be processed, as the reference does; its code and hint stay.
+ */
+Datum
+realtime_broadcast_changes(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	require_served_database();
+	PG_TRY();
+	{
+		send_changes(fcinfo);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		error->message = psprintf("Failed to process the row: %s", error->message);
+		ReThrowError(error);
+	}
+	PG_END_TRY();
 	PG_RETURN_VOID();
 }

@@ -1,4 +1,4 @@
-// The published Supabase client, unmodified, and small helpers around it.
+// The published Supabase client, unmodified, and a few functions around it.
 
 import { createClient } from '@supabase/supabase-js';
 import WebSocket from 'ws';
