@@ -166,6 +166,21 @@ create function realtime.health(out "check" text, out ok boolean, out detail tex
 
 comment on function realtime.health() is 'What works and what does not, one row for each thing that can be wrong.';
 
+create function realtime.reauthorize(topic text default null) returns void
+	language c volatile parallel unsafe
+	as 'MODULE_PATHNAME', 'realtime_reauthorize';
+
+comment on function realtime.reauthorize(text) is
+	'Judges the members of a private channel, or of all, again when this transaction commits.';
+
+create function realtime.disconnect(topic text default null, sub text default null, reason text default null)
+	returns integer
+	language c volatile parallel restricted
+	as 'MODULE_PATHNAME', 'realtime_disconnect';
+
+comment on function realtime.disconnect(text, text, text) is
+	'Ends, at once, the clients that have joined a topic, have this sub in their token, both, or all; returns how many.';
+
 create function realtime.list_connections(out id text, out listener integer, out client_addr inet, out vsn text,
 		out role text, out sub text, out connected_at timestamp with time zone, out last_seen timestamp with time zone,
 		out channels integer, out queued_bytes bigint, out sent bigint, out received bigint) returns setof record

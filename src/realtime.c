@@ -18,11 +18,11 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
-/* The launcher, the message decoder and the listeners. */
+/* The launcher, the message decoder, the listeners and the authorizers. */
 static void
 register_workers(void)
 {
-	int			needed = 2 + realtime_listeners;
+	int			needed = 2 + realtime_listeners + realtime_authorizers;
 
 	if (max_worker_processes < needed)
 		ereport(WARNING,
@@ -34,6 +34,8 @@ register_workers(void)
 	worker_register(WORKER_MESSAGE_DECODER, 0, "realtime_message_decoder_main");
 	for (int i = 0; i < realtime_listeners; i++)
 		worker_register(WORKER_LISTENER, i, "realtime_listener_main");
+	for (int i = 0; i < realtime_authorizers; i++)
+		worker_register(WORKER_AUTHORIZER, i, "realtime_authorizer_main");
 }
 
 /*

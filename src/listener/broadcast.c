@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/output.h"
 #include "listener/readiness.h"
@@ -54,8 +55,19 @@ broadcast_init(int listener)
 static Slice
 refusal_text(RefusalCause cause)
 {
-	return cause == REFUSED_SIZE ? SLICE_LITERAL("payload_size_exceeded")
-		: SLICE_LITERAL("InvalidPayload: expected a JSON object");
+	switch (cause)
+	{
+		case REFUSED_SIZE:
+			return SLICE_LITERAL("payload_size_exceeded");
+		case REFUSED_RIGHT:
+			return SLICE_LITERAL("Unauthorized: You do not have permissions to write to this Channel topic");
+		case REFUSED_SLOW:
+			return SLICE_LITERAL("QueryCanceled: The policies of this topic took longer than realtime.policy_timeout");
+		case REFUSED_BUSY:
+			return SLICE_LITERAL("TooManyRequests: The policies of too many topics wait to be evaluated");
+		default:
+			return SLICE_LITERAL("InvalidPayload: expected a JSON object");
+	}
 }
 
 /* Refuse a push: with ack by a reply, without by a note that is not sent more than once a second. */
@@ -89,9 +101,44 @@ classify(const PhxMessage *message, PhxResult result, BusRecord *record, Slice *
 	return message->payload_is_json && wjson_type(message->payload) == WJSON_OBJECT;
 }
 
-void
-broadcast_push(Channel *channel, const PhxMessage *message, PhxResult result)
+/*
+ * May the channel write? Of a private one that is asked when it first wants to, and known from then on. False: not, and
+ * the push has been refused, or it waits for the answer.
+ */
+static bool
+may_write(Channel *channel, const Incoming *incoming)
 {
+	const Answer *answer = incoming->answer;
+	Slice		ref = incoming->message->ref;
+	char		text[TOO_MANY_BOUND];
+	int			retry_ms;
+
+	if (channel->write_broadcast == RIGHT_UNKNOWN && answer == NULL)
+	{
+		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, channel->presence_enabled,
+						  channel->token, incoming, &retry_ms))
+			refuse_push(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
+		return false;
+	}
+	if (channel->write_broadcast == RIGHT_UNKNOWN && answer->status == ANSWER_BUSY)
+		refuse_push(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms));
+	else if (channel->write_broadcast == RIGHT_UNKNOWN && answer->status == ANSWER_CANCELED)
+		refuse_push(channel, ref, REFUSED_SLOW, refusal_text(REFUSED_SLOW));
+	else if (channel->write_broadcast == RIGHT_UNKNOWN)
+	{
+		channel->write_broadcast = answer->broadcast ? RIGHT_YES : RIGHT_NO;
+		if (channel->presence_enabled)
+			channel->write_presence = answer->presence ? RIGHT_YES : RIGHT_NO;
+	}
+	if (channel->write_broadcast == RIGHT_NO)
+		refuse_push(channel, ref, REFUSED_RIGHT, refusal_text(REFUSED_RIGHT));
+	return channel->write_broadcast == RIGHT_YES;
+}
+
+void
+broadcast_push(Channel *channel, const Incoming *incoming)
+{
+	const PhxMessage *message = incoming->message;
 	BusRecord	record = {
 		.kind = BUS_BROADCAST,
 		.is_private = channel->topic->is_private,
@@ -112,11 +159,13 @@ broadcast_push(Channel *channel, const PhxMessage *message, PhxResult result)
 		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY);
 		return;
 	}
-	if (!classify(message, result, &record, &reason))
+	if (!classify(message, incoming->result, &record, &reason))
 	{
 		refuse_push(channel, message->ref, REFUSED_PAYLOAD, reason);
 		return;
 	}
+	if (!may_write(channel, incoming))
+		return;
 	if (channel->ack)
 		record.ref = message->ref;
 	if (!bus_publish(&record))
@@ -224,7 +273,7 @@ deliver(Fanout *fanout, Channel *channel)
 {
 	int			i = channel->connection->vsn - PHX_V1;
 
-	if (channel->connection->state != CONNECTION_OPEN)
+	if (channel->connection->state != CONNECTION_OPEN || !channel->read_broadcast)
 		return;
 	if (!fanout->made[i])
 		make_frame(fanout, channel->connection->vsn);
@@ -332,6 +381,29 @@ lapped(uint64 bytes)
 }
 
 static void
+judge_again_if_private(Channel *channel, void *arg)
+{
+	if (channel->topic->is_private)
+		channel_judge_again(channel);
+}
+
+/* Policies may have changed; for one topic, or for all. */
+static void
+reauthorize(const BusRecord *record)
+{
+	Topic	   *topic;
+
+	if (record->topic.len == 0)
+	{
+		channels_each(judge_again_if_private, NULL);
+		return;
+	}
+	topic = topic_find(record->topic, true);
+	for (uint32 m = 0; topic != NULL && m < topic->member_count; m++)
+		channel_judge_again(topic->members[m]);
+}
+
+static void
 handle_record(const BusRecord *record)
 {
 	switch ((BusKind) record->kind)
@@ -347,6 +419,9 @@ handle_record(const BusRecord *record)
 			break;
 		case BUS_GAP:
 			gap(record);
+			break;
+		case BUS_REAUTHORIZE:
+			reauthorize(record);
 			break;
 		case BUS_PAD:
 			break;

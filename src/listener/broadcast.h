@@ -11,7 +11,7 @@
 extern void broadcast_init(int listener);
 
 /* A client pushes on a channel. */
-extern void broadcast_push(Channel *channel, const PhxMessage *message, PhxResult result);
+extern void broadcast_push(Channel *channel, const Incoming *incoming);
 
 /*
  * Deliver some of what is on the bus; false if there was nothing. Only queues frames, so it may be called in callbacks

@@ -8,12 +8,15 @@
 
 #include "utils/timestamp.h"
 
+#include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/channel.h"
 #include "listener/output.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
 #include "wire/join.h"
+
+#define SERVER_REQUESTED	SLICE_LITERAL("Server requested disconnect")
 
 #define EVENT(name)		slice_equal(message->event_text, SLICE_LITERAL(name))
 
@@ -92,6 +95,8 @@ channel_drop(Channel *channel)
 	*link = channel->next;
 	channel->connection->channel_count--;
 	tally(COUNTER_CHANNELS, -1);
+	if (channel->topic->is_private)
+		tally(COUNTER_PRIVATE_CHANNELS, -1);
 	topic_leave(channel);
 	wheel_cancel(&channel->timer);
 	token_unref(channel->token);
@@ -136,8 +141,9 @@ shutdown_for_token(Channel *channel, const TokenRefusal *refusal)
 
 /* A new token for the channel. It is never answered; a bad one ends the channel (PROTOCOL 3.9). */
 static void
-push_access_token(Channel *channel, const PhxMessage *message)
+push_access_token(Channel *channel, const Incoming *incoming)
 {
+	const PhxMessage *message = incoming->message;
 	TokenRefusal refusal;
 	Slice		raw;
 	Token	   *token;
@@ -150,6 +156,11 @@ push_access_token(Channel *channel, const PhxMessage *message)
 	if (token == NULL)
 	{
 		shutdown_for_token(channel, &refusal);
+		return;
+	}
+	if (channel->topic->is_private && !channel_judge_token(channel, token, incoming))
+	{
+		token_unref(token);
 		return;
 	}
 	token_unref(channel->token);
@@ -195,14 +206,16 @@ push_leave(Channel *channel, const PhxMessage *message)
 
 /* A push on a channel. Unknown events are not answered. */
 static void
-channel_push(Channel *channel, const PhxMessage *message, PhxResult result)
+channel_push(Channel *channel, const Incoming *incoming)
 {
+	const PhxMessage *message = incoming->message;
+
 	if (EVENT("broadcast"))
-		broadcast_push(channel, message, result);
+		broadcast_push(channel, incoming);
 	else if (EVENT("phx_leave"))
 		push_leave(channel, message);
 	else if (EVENT("access_token"))
-		push_access_token(channel, message);
+		push_access_token(channel, incoming);
 	else if (EVENT("presence"))
 	{
 		broadcast_settle(channel);
@@ -211,8 +224,9 @@ channel_push(Channel *channel, const PhxMessage *message, PhxResult result)
 }
 
 void
-channel_message(Connection *connection, const PhxMessage *message, PhxResult result)
+channel_message(Connection *connection, const Incoming *incoming)
 {
+	const PhxMessage *message = incoming->message;
 	Channel    *channel = NULL;
 	bool		ours = message->has_topic_text && slice_starts_with(message->topic_text, TOPIC_PREFIX);
 
@@ -222,15 +236,18 @@ channel_message(Connection *connection, const PhxMessage *message, PhxResult res
 		connection_reply_ok(connection, message, SLICE_EMPTY);
 		return;
 	}
+	if (ours && incoming->answer == NULL && connection->askings != NULL &&
+		asking_keeps(connection, slice_skip(message->topic_text, TOPIC_PREFIX.len), incoming))
+		return;
 	if (ours && message->has_event_text && EVENT("phx_join"))
 	{
-		channel_join(connection, message);
+		channel_join(connection, incoming);
 		return;
 	}
 	if (ours)
 		channel = channel_find(connection, slice_skip(message->topic_text, TOPIC_PREFIX.len));
 	if (channel != NULL && message->has_event_text)
-		channel_push(channel, message, result);
+		channel_push(channel, incoming);
 	else if (channel != NULL)
 		return;
 	else if (message->has_event_text && EVENT("phx_leave"))
@@ -260,6 +277,8 @@ channel_schedule(Channel *channel)
 
 	if (channel->awaits_ready)
 		due = Min(due, channel->ready_deadline);
+	if (channel->judge_at != 0)
+		due = Min(due, channel->judge_at);
 	due = Min(due, broadcast_refusals_due(channel));
 	wheel_set(&connection_wheel, &channel->timer, due);
 }
@@ -288,6 +307,8 @@ channel_timer_fired(Timer *timer)
 	}
 	if (now >= broadcast_refusals_due(channel))
 		broadcast_tell_refusals(channel);
+	if (channel->judge_at != 0 && now >= channel->judge_at)
+		channel_judge_due(channel);
 	channel_schedule(channel);
 }
 
@@ -312,31 +333,57 @@ channels_each(void (*function) (Channel *channel, void *arg), void *arg)
 	}
 }
 
-/* `Server requested disconnect` on each topic, then close (PROTOCOL 1.5, 3.7). */
+/* `Server requested disconnect`, or another reason, on each topic, then close (PROTOCOL 1.5, 3.7). */
 static void
-disconnect(Connection *connection)
+disconnect(Connection *connection, Slice reason)
 {
 	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
 	{
-		Writer	   *w = frame_begin(REPLY_BOUND(channel, 64));
+		Writer	   *w = frame_begin(REPLY_BOUND(channel, 64 + reason.len));
 
 		phx_write_system(w, connection->vsn, SLICE_EMPTY, phx_topic_text(topic_full(channel->topic)),
-						 SLICE_LITERAL("system"), true, SLICE_LITERAL("Server requested disconnect"), SLICE_EMPTY);
+						 SLICE_LITERAL("system"), true, reason, SLICE_EMPTY);
 		output_send(connection, frame_finish(FRAME_TEXT));
 	}
 	connection_close(connection, CLOSE_RESTART, "Server requested disconnect", false);
 }
 
-void
-channels_disconnect_all(void)
+/* Does a selection of channels_disconnect name this connection? The sub may be that of the connect or of a channel. */
+static bool
+selected(const Connection *connection, Slice topic, Slice sub)
 {
+	bool		has_topic = topic.data == NULL;
+	bool		has_sub = sub.data == NULL || (connection->token->has_sub && slice_equal(token_sub(connection->token), sub));
+
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+	{
+		has_topic = has_topic || slice_equal(topic_name(channel->topic), topic);
+		has_sub = has_sub || (channel->token->has_sub && slice_equal(token_sub(channel->token), sub));
+	}
+	return has_topic && has_sub;
+}
+
+int
+channels_disconnect(Slice topic, Slice sub, Slice reason)
+{
+	int			ended = 0;
+
 	for (uint32 slot = 0; slot < connections_slots(); slot++)
 	{
 		Connection *connection = connection_at(slot);
 
-		if (connection != NULL && connection->state == CONNECTION_OPEN)
-			disconnect(connection);
+		if (connection == NULL || connection->state != CONNECTION_OPEN || !selected(connection, topic, sub))
+			continue;
+		disconnect(connection, reason.data != NULL ? reason : SERVER_REQUESTED);
+		ended++;
 	}
+	return ended;
+}
+
+void
+channels_disconnect_all(void)
+{
+	(void) channels_disconnect(SLICE_EMPTY, SLICE_EMPTY, SLICE_EMPTY);
 }
 
 void
@@ -357,6 +404,6 @@ channels_recheck_tokens(void)
 			good = token_still_good(connection->token, &refusal) || refusal.status == JWT_EXPIRED ||
 				refusal.status == JWT_EXPIRED_FRACTION;
 		if (!good)
-			disconnect(connection);
+			disconnect(connection, SERVER_REQUESTED);
 	}
 }

@@ -7,14 +7,36 @@
 
 #include "listener/connection.h"
 #include "listener/topic.h"
+#include "shared/questions.h"
 #include "wire/phoenix.h"
+
+/* A message of a client, and what it was read from. */
+typedef struct Incoming
+{
+	const PhxMessage *message;
+	PhxResult	result;
+	Slice		frame;			/* the whole, as it came */
+	bool		binary;
+	const Answer *answer;		/* it has waited for this; NULL: it has just come */
+} Incoming;
 
 /* Why a push without ack was refused; the text is in broadcast.c. */
 typedef enum RefusalCause
 {
 	REFUSED_SIZE,
-	REFUSED_PAYLOAD
+	REFUSED_PAYLOAD,
+	REFUSED_RIGHT,				/* the policies don't let it write */
+	REFUSED_SLOW,				/* a policy took too long */
+	REFUSED_BUSY				/* too many questions wait */
 } RefusalCause;
+
+/* What the policies say of a private channel; of a public one everything is allowed. */
+typedef enum Right
+{
+	RIGHT_UNKNOWN,				/* not asked yet */
+	RIGHT_YES,
+	RIGHT_NO
+} Right;
 
 typedef struct Channel
 {
@@ -25,6 +47,13 @@ typedef struct Channel
 	struct Channel *next;		/* of the same connection */
 	Token	   *token;			/* holds until exp; access_token replaces it */
 	TimestampTz joined_at;
+
+	bool		read_broadcast;
+	bool		read_presence;
+	Right		write_broadcast;	/* until the token changes, or the policies do */
+	Right		write_presence;
+	uint64		judge_at;		/* loop clock, ms: when to judge what it may read again; 0: not */
+	int			judge_failures; /* in a row */
 
 	bool		self;
 	bool		ack;
@@ -49,8 +78,8 @@ typedef struct Channel
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } Channel;
 
-/* A message of a client has come. */
-extern void channel_message(Connection *connection, const PhxMessage *message, PhxResult result);
+/* A message of a client has come, or its answer has. */
+extern void channel_message(Connection *connection, const Incoming *incoming);
 
 /* The channel of this connection on a topic (name without prefix); NULL if it has not joined it. */
 extern Channel *channel_find(Connection *connection, Slice name);
@@ -80,8 +109,20 @@ extern void connection_reply_error(Connection *connection, const PhxMessage *mes
 /* Look again at when the channel's timer has to fire. */
 extern void channel_schedule(Channel *channel);
 
+/* rights.c: ask when it is due what a private channel may read, and what to do with the answer. */
+extern void channel_judge_again(Channel *channel);
+extern void channel_judge_due(Channel *channel);
+extern void channel_judged_again(Channel *channel, const Answer *answer);
+
+/* rights.c: a new token for a private channel; true: it may stay, false: it is gone or waits for an answer. */
+extern bool channel_judge_token(Channel *channel, Token *token, const Incoming *incoming);
+
+/* rights.c: the text of a question that was not judged, for a reply; TOO_MANY_BOUND bytes. */
+#define TOO_MANY_BOUND		128
+extern Slice too_many_requests(char *buffer, int retry_ms);
+
 /* join.c: phx_join; and are there too many joins in this second, over all listeners? */
-extern void channel_join(Connection *connection, const PhxMessage *message);
+extern void channel_join(Connection *connection, const Incoming *incoming);
 extern bool join_rate_reached(void);
 
 /* A channel that was made: its timer starts. */
@@ -92,6 +133,12 @@ extern void channels_each(void (*function) (Channel *channel, void *arg), void *
 
 /* A setting that tokens are verified with has changed: who would not get in any more has to go. */
 extern void channels_recheck_tokens(void);
+
+/*
+ * End the connections with a channel on this topic and with this sub in their token (no data: whatever they have), and tell
+ * them the reason (no data: the usual one). Returns how many.
+ */
+extern int	channels_disconnect(Slice topic, Slice sub, Slice reason);
 
 /* Tell every channel that the server asks it to go, and close every connection. */
 extern void channels_disconnect_all(void);

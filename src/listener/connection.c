@@ -10,6 +10,7 @@
 #include "utils/timestamp.h"
 
 #include "listener/channel.h"
+#include "listener/asking.h"
 #include "listener/connection.h"
 #include "listener/input.h"
 #include "listener/output.h"
@@ -192,9 +193,10 @@ connection_await_request(Connection *connection)
 }
 
 void
-connection_upgraded(Connection *connection, Token *token, uint8 vsn)
+connection_upgraded(Connection *connection, Token *token, Slice headers, uint8 vsn)
 {
 	connection->token = token;
+	connection->headers = headers;
 	connection->vsn = vsn;
 	connection_enter(connection, CONNECTION_OPEN);
 	connection_schedule(connection);
@@ -298,6 +300,7 @@ connection_gone(Connection *connection)
 	if (connection->state == CONNECTION_GONE || connection->state == CONNECTION_FREE)
 		return;
 	connection->wsi = NULL;
+	asking_drop(connection);
 	channels_drop(connection);
 	output_free(connection);
 	input_drop(connection);
@@ -327,6 +330,8 @@ connections_recycle(void)
 		}
 		token_unref(connection->token);
 		connection->token = NULL;
+		free((char *) connection->headers.data);
+		connection->headers = SLICE_EMPTY;
 		connection_enter(connection, CONNECTION_FREE);
 		connection->next_free = free_list;
 		free_list = connection;

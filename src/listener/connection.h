@@ -74,6 +74,12 @@ typedef struct Connection
 
 	struct Channel *channels;
 	uint32		channel_count;
+	Slice		headers;		/* those of the connect that policies may read, as a JSON object; malloc'ed, or empty */
+
+	/* Questions about its topics, and the frames that wait for the answers; asking.c. */
+	struct Asking *askings;
+	uint32		asking_count;
+	Size		kept_bytes;
 
 	/* What the client still has to get; output.c. */
 	bool		blocked;		/* the socket is full: wait until it is writeable */
@@ -122,7 +128,7 @@ extern Connection *connection_find(uint32 slot, uint32 generation);
 extern void connection_await_request(Connection *connection);
 
 /* The upgrade is answered: from now on it is a WebSocket. Takes over the token. */
-extern void connection_upgraded(Connection *connection, Token *token, uint8 vsn);
+extern void connection_upgraded(Connection *connection, Token *token, Slice headers, uint8 vsn);
 
 /* Something came in: moves the idle time on. */
 static inline void

@@ -257,6 +257,48 @@ requested_key(const Request *request, Slice *key)
 	}
 }
 
+/* The headers that policies may read on a socket: all whose name begins with x-, as a JSON object. */
+static void
+write_policy_headers(Writer *w, const HttpHead *head)
+{
+	Slice		at = head->headers;
+	Slice		name;
+	Slice		value;
+	bool		first = true;
+
+	writer_char(w, '{');
+	while (http_header_next(&at, &name, &value))
+	{
+		if (name.len < 2 || (name.data[0] | 0x20) != 'x' || name.data[1] != '-' || !slice_is_utf8(value))
+			continue;
+		if (!first)
+			writer_char(w, ',');
+		first = false;
+		writer_char(w, '"');
+		for (size_t i = 0; i < name.len; i++)
+			writer_char(w, pg_ascii_tolower((unsigned char) name.data[i]));
+		writer_literal(w, "\":");
+		writer_json_string(w, value);
+	}
+	writer_char(w, '}');
+}
+
+/* The same in memory of its own; empty if there are none, or no memory for them. */
+static Slice
+policy_headers(const HttpHead *head)
+{
+	Writer		measure = writer_measuring();
+	Writer		w;
+	char	   *text;
+
+	write_policy_headers(&measure, head);
+	if (measure.len <= 2 || (text = malloc(measure.len)) == NULL)
+		return SLICE_EMPTY;
+	w = writer_fixed(text, measure.len);
+	write_policy_headers(&w, head);
+	return writer_written(&w);
+}
+
 /* 101, and what comes from now on are frames. Takes over the token. */
 static void
 upgrade(Request *request, Slice key, Token *token, int vsn)
@@ -275,12 +317,11 @@ upgrade(Request *request, Slice key, Token *token, int vsn)
 	writer_bytes(w, accept, pg_b64_encode((char *) digest, sizeof(digest), accept, sizeof(accept)));
 	writer_literal(w, "\r\n\r\n");
 	output_send(request->connection, frame_finish_plain());
-	connection_upgraded(request->connection, token, vsn);
+	connection_upgraded(request->connection, token, policy_headers(request->head), vsn);
 }
 
 /*
- * The checks of PROTOCOL 1.4 in their order. (Headers that policies will want to see, x-*, have to be kept here, too:
- * they are gone once the request is answered.)
+ * The checks of PROTOCOL 1.4 in their order.
  */
 static void
 connect_websocket(Request *request)

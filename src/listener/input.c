@@ -18,23 +18,29 @@
 
 static char scratch[SCRATCH_SIZE];
 
-/* A whole message. */
-static void
-message_received(Connection *connection, Slice data, bool binary)
+void
+input_message(Connection *connection, Slice frame, bool binary, const Answer *answer)
 {
 	PhxMessage	message;
-	PhxResult	result;
+	Incoming	incoming = {.message = &message, .frame = frame, .binary = binary, .answer = answer};
 
+	if (binary)
+		incoming.result = phx_parse_binary(connection->vsn, frame, scratch, sizeof(scratch), &message);
+	else
+		incoming.result = phx_parse_text(connection->vsn, frame, scratch, sizeof(scratch), &message);
+	if (incoming.result == PHX_MALFORMED)
+		tally(COUNTER_MESSAGES_MALFORMED, 1);
+	else if (incoming.result != PHX_IGNORED)
+		channel_message(connection, &incoming);
+}
+
+/* A whole message has come. */
+static void
+message_received(Connection *connection, Slice frame, bool binary)
+{
 	connection->received++;
 	tally(COUNTER_MESSAGES_RECEIVED, 1);
-	if (binary)
-		result = phx_parse_binary(connection->vsn, data, scratch, sizeof(scratch), &message);
-	else
-		result = phx_parse_text(connection->vsn, data, scratch, sizeof(scratch), &message);
-	if (result == PHX_MALFORMED)
-		tally(COUNTER_MESSAGES_MALFORMED, 1);
-	else if (result != PHX_IGNORED)
-		channel_message(connection, &message, result);
+	input_message(connection, frame, binary, NULL);
 }
 
 void

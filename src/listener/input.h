@@ -6,11 +6,15 @@
 #define REALTIME_LISTENER_INPUT_H
 
 #include "listener/connection.h"
+#include "shared/questions.h"
 
 /* Bytes have come; they are changed (unmasked) where they lie. What they are depends on the state of the connection. */
 extern void input_received(Connection *connection, char *data, Size length);
 
 /* Forget a request or a message that has come in part. */
 extern void input_drop(Connection *connection);
+
+/* Handle a whole message; answer: it has waited for this, NULL otherwise. */
+extern void input_message(Connection *connection, Slice frame, bool binary, const Answer *answer);
 
 #endif							/* REALTIME_LISTENER_INPUT_H */

@@ -143,6 +143,16 @@ write_channels(InspectWriter *writer, int listener)
 	writer->finished = true;
 }
 
+/* Not an inspection but an order: end the connections that it names, and say how many those are. */
+static void
+disconnect(InspectWriter *writer)
+{
+	inspect_row_begin(writer);
+	inspect_int(writer, channels_disconnect(writer->arguments[0], writer->arguments[1], writer->arguments[2]));
+	(void) inspect_row_end(writer);
+	writer->finished = true;
+}
+
 void
 listener_inspect(int listener)
 {
@@ -159,8 +169,8 @@ listener_inspect(int listener)
 		case INSPECT_CHANNELS:
 			write_channels(&writer, listener);
 			break;
-		default:
-			writer.finished = true;
+		case INSPECT_DISCONNECT:
+			disconnect(&writer);
 			break;
 	}
 	inspect_answer(listener, &writer);

@@ -6,6 +6,7 @@
 
 #include "utils/timestamp.h"
 
+#include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/channel.h"
 #include "listener/output.h"
@@ -18,12 +19,14 @@
 typedef struct Join
 {
 	Connection *connection;
+	const Incoming *incoming;
 	const PhxMessage *message;
 	Slice		name;			/* of the topic, without prefix */
 	Channel    *old;			/* the same topic is joined already */
 	JoinConfig	config;
 	Token	   *token;
-	char		refusal[JWT_TEXT_BOUND];
+	char		refusal[128 + REALTIME_MAX_TOPIC];
+	bool		waits;			/* for the answer of an authorizer */
 } Join;
 
 static uint32 numbers;			/* channels made so far */
@@ -106,7 +109,49 @@ check_token(Join *join)
 	return join->refusal;
 }
 
-/* All checks, in the order of PROTOCOL 3.4. NULL: the join may go on; else its refusal. */
+/* A refusal that names something. */
+static const char *
+refusal_with(Join *join, const char *text, Slice name)
+{
+	Writer		w = writer_fixed(join->refusal, sizeof(join->refusal) - 1);
+
+	writer_cstring(&w, text);
+	writer_slice(&w, name);
+	join->refusal[w.len] = '\0';
+	return join->refusal;
+}
+
+/* Who may read a private topic is asked of the policies; the join is handled again when the answer is there. */
+static const char *
+check_policies(Join *join)
+{
+	const Answer *answer = join->incoming->answer;
+	char		text[TOO_MANY_BOUND];
+	int			retry_ms;
+
+	if (answer == NULL)
+	{
+		join->waits = asking_begin(join->connection, join->name, ASKING_JOIN,
+								   join->config.presence_enabled, join->token, join->incoming, &retry_ms);
+		return join->waits ? NULL : refusal_with(join, "", too_many_requests(text, retry_ms));
+	}
+	switch (answer->status)
+	{
+		case ANSWER_BUSY:
+			return refusal_with(join, "", too_many_requests(text, answer->retry_ms));
+		case ANSWER_CANCELED:
+			return "QueryCanceled: The policies of this topic took longer than realtime.policy_timeout";
+		default:
+			break;
+	}
+	if (!answer->broadcast && !answer->presence)
+		return refusal_with(join, "Unauthorized: You do not have permissions to read from this Channel topic: ", join->name);
+	if (join->config.has_replay && !answer->broadcast)
+		return refusal_with(join, "Unauthorized: You do not have permissions to read from this Channel topic: ", join->name);
+	return NULL;
+}
+
+/* All checks, in the order of PROTOCOL 3.4. NULL: the join may go on, or waits; else its refusal. */
 static const char *
 check_join(Join *join)
 {
@@ -119,13 +164,15 @@ check_join(Join *join)
 	refusal = read_config(join);
 	if (refusal != NULL)
 		return refusal;
+	if (realtime_private_only && !join->config.is_private)
+		return "PrivateOnly: This project only allows private channels";
 	if (join->connection->channel_count - (join->old != NULL ? 1 : 0) >= (uint32) realtime_max_channels_per_client)
 		return "ChannelRateLimitReached: Too many channels";
 	refusal = check_token(join);
 	if (refusal != NULL)
 		return refusal;
 	if (join->config.is_private)
-		return "Unauthorized: Private channels are not available yet";
+		return check_policies(join);
 	if (join->config.has_replay)
 		return "UnableToReplayMessages: Replay is not allowed for public channels";
 	return NULL;
@@ -145,6 +192,9 @@ make_channel(Join *join)
 	channel->connection = join->connection;
 	channel->number = ++numbers;
 	channel->joined_at = GetCurrentTimestamp();
+	channel->read_broadcast = !join->config.is_private || join->incoming->answer->broadcast;
+	channel->read_presence = !join->config.is_private || join->incoming->answer->presence;
+	channel->write_broadcast = channel->write_presence = join->config.is_private ? RIGHT_UNKNOWN : RIGHT_YES;
 	channel->self = join->config.broadcast_self;
 	channel->ack = join->config.broadcast_ack;
 	channel->presence_enabled = join->config.presence_enabled;
@@ -154,7 +204,7 @@ make_channel(Join *join)
 	memcpy(channel->bytes, join_ref.data, join_ref.len);
 	if (key.len > 0)
 		memcpy(channel->bytes + join_ref.len, key.data, key.len);
-	if (!topic_enter(channel, join->name, false))
+	if (!topic_enter(channel, join->name, join->config.is_private))
 	{
 		free(channel);
 		return NULL;
@@ -224,11 +274,13 @@ static void
 after_join(Channel *channel, Join *join)
 {
 	warn_of_config(channel, join->config.warnings);
+	if (join->config.has_replay)
+		channel_system(channel, SLICE_LITERAL("system"), false, SLICE_LITERAL("Replay is not available yet"));
 	if (channel->subscriptions > 0)
 		channel_system(channel, SLICE_LITERAL("postgres_changes"), false,
 					   SLICE_LITERAL("Postgres Changes are not available yet"));
 	readiness_joined(channel, join->config.replication_ready);
-	if (channel->presence_enabled)
+	if (channel->presence_enabled && channel->read_presence)
 		send_presence_state(channel);
 	channel_start_timer(channel);
 }
@@ -246,17 +298,18 @@ refuse(Join *join, const char *reason)
  * of the new channel, so they don't get it (PROTOCOL 3.9).
  */
 void
-channel_join(Connection *connection, const PhxMessage *message)
+channel_join(Connection *connection, const Incoming *incoming)
 {
 	Join		join = {
 		.connection = connection,
-		.message = message,
-		.name = slice_skip(message->topic_text, TOPIC_PREFIX.len)
+		.incoming = incoming,
+		.message = incoming->message,
+		.name = slice_skip(incoming->message->topic_text, TOPIC_PREFIX.len)
 	};
 	const char *refusal;
 	Channel    *channel;
 
-	if (join_rate_reached())
+	if (incoming->answer == NULL && join_rate_reached())
 	{
 		refuse(&join, "ClientJoinRateLimitReached: Too many joins per second");
 		connection_close(connection, CLOSE_GOING_AWAY, "Too many joins per second", false);
@@ -267,6 +320,11 @@ channel_join(Connection *connection, const PhxMessage *message)
 		broadcast_settle(join.old);
 
 	refusal = check_join(&join);
+	if (join.waits)
+	{
+		token_unref(join.token);
+		return;
+	}
 	channel = refusal == NULL ? make_channel(&join) : NULL;
 	if (channel == NULL)
 		refuse(&join, refusal != NULL ? refusal : "Unknown Error on Channel");
@@ -274,6 +332,8 @@ channel_join(Connection *connection, const PhxMessage *message)
 	{
 		tally(COUNTER_JOINS, 1);
 		tally(COUNTER_CHANNELS, 1);
+		if (channel->topic->is_private)
+			tally(COUNTER_PRIVATE_CHANNELS, 1);
 		connection_joined(connection);
 		reply_joined(channel, &join);
 	}

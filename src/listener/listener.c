@@ -18,6 +18,7 @@
 #include "utils/memutils.h"
 #include "utils/wait_event.h"
 
+#include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/channel.h"
 #include "listener/inspect.h"
@@ -74,6 +75,7 @@ set_up(void)
 	connections_init();
 	topics_init();
 	broadcast_init(listener);
+	asking_init(listener);
 	before_shmem_exit(at_exit, (Datum) 0);
 	known_secret = strdup(realtime_jwt_secret);
 	if (uv_loop_init(&loop) != 0 || !server_start(&loop))
@@ -156,6 +158,7 @@ turn(void)
 {
 	connection_clock_read();
 	(void) broadcast_read_bus();
+	asking_turn();
 	listener_inspect(listener);
 	wheel_turn(&connection_wheel, connection_clock());
 	sockets_resume();

@@ -27,7 +27,8 @@ typedef enum BusKind
 	BUS_BROADCAST,				/* a message for the members of a topic */
 	BUS_DATABASE_WAITING,		/* messages from the database are not delivered yet; payload is the text why */
 	BUS_DATABASE_READY,			/* messages from the database are delivered from here on */
-	BUS_GAP						/* messages were lost; payload is the text for the members (topic empty: of every topic) */
+	BUS_GAP,					/* messages were lost; payload is the text for the members (topic empty: of every topic) */
+	BUS_REAUTHORIZE				/* judge the members of this topic again (topic empty: of every private topic) */
 } BusKind;
 
 typedef enum BusForm

@@ -9,6 +9,7 @@
 #define COUNTER_LIST(X) \
 	X(CONNECTIONS, "connections") /* gauge */ \
 	X(CHANNELS, "channels") /* gauge */ \
+	X(PRIVATE_CHANNELS, "private_channels") /* gauge */ \
 	X(CONNECTS, "connects") \
 	X(CONNECTS_REFUSED, "connects_refused") \
 	X(JOINS, "joins") \

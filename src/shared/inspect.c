@@ -25,6 +25,7 @@
 
 #define NOBODY			PG_UINT32_MAX
 #define ANSWER_TIMEOUT	5000	/* ms */
+#define ARGUMENT_NULL	SIZE_MAX
 
 typedef enum PageState
 {
@@ -42,6 +43,8 @@ typedef struct Inspection
 	PageState	state;
 	int			owner;			/* pid of the backend that asks */
 	InspectWhat what;
+	Size		argument_length[INSPECT_ARGUMENTS]; /* ARGUMENT_NULL: null */
+	char		arguments[INSPECT_ARGUMENT_SIZE];
 	uint64		cursor;
 	bool		finished;
 	Size		length;
@@ -73,6 +76,21 @@ inspect_shmem_init(void)
 
 /* ------------------------------------------------ the listener's side ------------------------------------------------ */
 
+/* The arguments stay as they are until the page is free again. */
+static void
+take_arguments(InspectWriter *writer)
+{
+	const char *at = inspection->arguments;
+
+	for (int i = 0; i < INSPECT_ARGUMENTS; i++)
+	{
+		Size		length = inspection->argument_length[i];
+
+		writer->arguments[i] = length == ARGUMENT_NULL ? SLICE_EMPTY : slice_make(at, length);
+		at += length == ARGUMENT_NULL ? 0 : length;
+	}
+}
+
 bool
 inspect_pending(int listener, InspectWriter *writer)
 {
@@ -91,6 +109,7 @@ inspect_pending(int listener, InspectWriter *writer)
 	SpinLockRelease(&inspection->mutex);
 	if (!mine)
 		return false;
+	take_arguments(writer);
 	writer->finished = false;
 	writer->page = inspection->page;
 	writer->used = 0;
@@ -215,6 +234,27 @@ give_page_back(int code, Datum argument)
 	ConditionVariableBroadcast(&inspection->changed);
 }
 
+/* The page is ours. */
+static void
+put_arguments(const Slice *arguments)
+{
+	Size		used = 0;
+
+	for (int i = 0; i < INSPECT_ARGUMENTS; i++)
+	{
+		Slice		argument = arguments == NULL ? SLICE_EMPTY : arguments[i];
+
+		if (argument.len > INSPECT_ARGUMENT_SIZE - used)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("the arguments are longer than %d bytes", INSPECT_ARGUMENT_SIZE)));
+		inspection->argument_length[i] = argument.data == NULL ? ARGUMENT_NULL : argument.len;
+		if (argument.len > 0)
+			memcpy(inspection->arguments + used, argument.data, argument.len);
+		used += argument.len;
+	}
+}
+
 static void
 ask(int listener, InspectWhat what, uint64 cursor)
 {
@@ -287,11 +327,12 @@ inspect_listener(int listener, InspectWhat what, InspectCallback callback, void 
 }
 
 void
-inspect_all(InspectWhat what, InspectCallback callback, void *arg)
+inspect_all(InspectWhat what, const Slice *arguments, InspectCallback callback, void *arg)
 {
 	take_page();
 	PG_ENSURE_ERROR_CLEANUP(give_page_back, (Datum) 0);
 	{
+		put_arguments(arguments);
 		for (int i = 0; i < realtime_listeners; i++)
 		{
 			WorkerInfo	info;

@@ -26,8 +26,8 @@
 #define SHORT_LIFE		2000
 #define LONGEST_PAUSE	5000
 
-/* launcher, decoder, and the listeners */
-#define ENTRIES			(WORKER_KINDS - 1 + REALTIME_MAX_LISTENERS)
+/* launcher, decoder, listeners and authorizers */
+#define ENTRIES			(2 + REALTIME_MAX_LISTENERS + REALTIME_MAX_AUTHORIZERS)
 
 typedef struct Entry
 {
@@ -49,22 +49,30 @@ typedef struct Registry
 static Registry *registry;
 static Entry *mine;
 
-static const char *const kind_names[] = {"realtime launcher", "realtime listener", "realtime decoder"};
+static const char *const kind_names[] = {
+	[WORKER_LAUNCHER] = "realtime launcher",
+	[WORKER_LISTENER] = "realtime listener",
+	[WORKER_AUTHORIZER] = "realtime authorizer",
+	[WORKER_MESSAGE_DECODER] = "realtime decoder",
+};
 static const char *const state_names[] = {"not started", "sleeping", "starting", "running", "failing"};
 
-/* Listeners come last, so that each kind has a fixed place. */
+/* Each kind has a fixed place. */
 static Entry *
 entry_of(WorkerKind kind, int index)
 {
-	Assert(kind == WORKER_LISTENER ? index >= 0 && index < REALTIME_MAX_LISTENERS : index == 0);
 	switch (kind)
 	{
 		case WORKER_LAUNCHER:
 			return &registry->entries[0];
 		case WORKER_MESSAGE_DECODER:
 			return &registry->entries[1];
-		default:
+		case WORKER_LISTENER:
+			Assert(index >= 0 && index < REALTIME_MAX_LISTENERS);
 			return &registry->entries[2 + index];
+		default:
+			Assert(index >= 0 && index < REALTIME_MAX_AUTHORIZERS);
+			return &registry->entries[2 + REALTIME_MAX_LISTENERS + index];
 	}
 }
 
@@ -104,6 +112,8 @@ registry_shmem_init(void)
 	init_entry(WORKER_MESSAGE_DECODER, 0, true);
 	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
 		init_entry(WORKER_LISTENER, i, i < realtime_listeners);
+	for (int i = 0; i < REALTIME_MAX_AUTHORIZERS; i++)
+		init_entry(WORKER_AUTHORIZER, i, i < realtime_authorizers);
 }
 
 static void
@@ -206,6 +216,19 @@ registry_get(WorkerKind kind, int index, WorkerInfo *info)
 	*info = entry->info;
 	SpinLockRelease(&entry->mutex);
 	return true;
+}
+
+bool
+registry_nth(int n, WorkerInfo *info)
+{
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		Entry	   *entry = &registry->entries[i];
+
+		if (entry->registered && n-- == 0)
+			return registry_get(entry->info.kind, entry->info.index, info);
+	}
+	return false;
 }
 
 const char *

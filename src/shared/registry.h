@@ -14,12 +14,14 @@
 #include "datatype/timestamp.h"
 
 #define REALTIME_MAX_LISTENERS	8
+#define REALTIME_MAX_AUTHORIZERS	16
 #define WORKER_DETAIL_SIZE		256
 
 typedef enum WorkerKind
 {
 	WORKER_LAUNCHER,
 	WORKER_LISTENER,
+	WORKER_AUTHORIZER,
 	WORKER_MESSAGE_DECODER,
 	WORKER_KINDS
 } WorkerKind;
@@ -37,7 +39,7 @@ typedef enum WorkerState
 typedef struct WorkerInfo
 {
 	WorkerKind	kind;
-	int			index;			/* 0 but for listeners */
+	int			index;			/* 0 but for listeners and authorizers */
 	WorkerState state;
 	int			pid;			/* 0 if there is no process */
 	int			procno;			/* -1 if there is no process */
@@ -71,6 +73,9 @@ extern void registry_set_position(XLogRecPtr position, uint64 lag);
 
 /* Copy an entry; false if no such worker was registered. Any process. */
 extern bool registry_get(WorkerKind kind, int index, WorkerInfo *info);
+
+/* Copy the n-th of all entries that were registered, from 0 on; false past the last. Any process. */
+extern bool registry_nth(int n, WorkerInfo *info);
 
 /* Name of a kind, as in pg_stat_activity.backend_type, and of a state, as in realtime.workers. */
 extern const char *worker_kind_name(WorkerKind kind);

@@ -22,8 +22,14 @@ char	   *realtime_database;
 char	   *realtime_listen_addresses;
 int			realtime_port;
 int			realtime_listeners;
+int			realtime_authorizers;
+int			realtime_max_questions;
 int			realtime_bus_size;
 char	   *realtime_jwt_secret = "";
+char	   *realtime_allowed_roles;
+bool		realtime_private_only;
+int			realtime_max_questions_per_client;
+int			realtime_policy_timeout;
 int			realtime_retention;
 char	   *realtime_partition_clock;
 int			realtime_max_clients;
@@ -69,6 +75,23 @@ settings_define(bool preloaded)
 							   "At least 32 bytes. Without it every token that needs it is refused.",
 							   &jwt_secret_shown, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL,
 							   check_jwt_secret, assign_jwt_secret, NULL);
+	DefineCustomStringVariable("realtime.allowed_roles",
+							   "Roles that a token may select.",
+							   "Superusers, replication roles and predefined roles are out of reach of tokens even if they are listed.",
+							   &realtime_allowed_roles, "anon, authenticated, service_role", PGC_SIGHUP,
+							   GUC_LIST_INPUT, NULL, NULL, NULL);
+	DefineCustomBoolVariable("realtime.private_only",
+							 "Refuse joins of public channels.",
+							 NULL, &realtime_private_only, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_questions_per_client",
+							"Questions to the authorizers that one connection may have open at a time.",
+							NULL, &realtime_max_questions_per_client, 32, 1, 65536, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.policy_timeout",
+							"How long the policies of one question may run.",
+							NULL, &realtime_policy_timeout, 1000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.retention",
 							"How long messages stay in realtime.messages.",
 							"A partition is dropped when its day lies wholly before this.",
@@ -105,6 +128,14 @@ define_restart_settings(void)
 	DefineCustomIntVariable("realtime.listeners",
 							"Number of listener processes, which share one port.",
 							NULL, &realtime_listeners, 1, 1, REALTIME_MAX_LISTENERS, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.authorizers",
+							"Number of processes that judge private channels.",
+							NULL, &realtime_authorizers, 2, 1, REALTIME_MAX_AUTHORIZERS, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_questions",
+							"Questions to the authorizers that may be open at a time.",
+							NULL, &realtime_max_questions, 1024, 16, 65536, PGC_POSTMASTER, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.bus_size",
 							"Shared memory of the ring that carries messages to the listeners.",

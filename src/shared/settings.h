@@ -19,10 +19,16 @@ extern char *realtime_database;
 extern char *realtime_listen_addresses;
 extern int	realtime_port;
 extern int	realtime_listeners;
+extern int	realtime_authorizers;
+extern int	realtime_max_questions;
 extern int	realtime_bus_size;			/* MB */
 
 /* reload with SIGHUP */
 extern char *realtime_jwt_secret;		/* '' or at least REALTIME_MIN_SECRET bytes */
+extern char *realtime_allowed_roles;	/* identifiers, separated by commas */
+extern bool realtime_private_only;
+extern int	realtime_max_questions_per_client;
+extern int	realtime_policy_timeout;	/* ms */
 extern int	realtime_retention;			/* minutes */
 extern char *realtime_partition_clock;	/* '' or the timestamp that partitions go by, for tests */
 extern int	realtime_max_clients;

@@ -13,6 +13,7 @@
 #include "shared/counters.h"
 #include "shared/inspect.h"
 #include "shared/message_files.h"
+#include "shared/questions.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
 #include "shared/shmem.h"
@@ -42,8 +43,9 @@ static ShmemPart parts[MAX_PARTS] =
 	{message_files_shmem_size, message_files_shmem_init},
 	{inspect_shmem_size, inspect_shmem_init},
 	{wakeup_shmem_size, wakeup_shmem_init},
+	{questions_shmem_size, questions_shmem_init},
 };
-static int	part_count = 7;
+static int	part_count = 8;
 
 void
 shmem_add_part(Size (*size) (void), void (*init) (void))

@@ -9,9 +9,8 @@
 typedef enum RealtimeLock
 {
 	LOCK_BUS,
-	LOCK_REGISTRY,
 	LOCK_MESSAGE_FILES,
-	LOCK_INSPECT,
+	LOCK_QUESTIONS,
 	REALTIME_LOCKS
 } RealtimeLock;
 

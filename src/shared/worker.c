@@ -38,7 +38,7 @@ worker_register(WorkerKind kind, int index, const char *function)
 	strlcpy(worker.bgw_library_name, "realtime", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
 	strlcpy(worker.bgw_type, worker_kind_name(kind), sizeof(worker.bgw_type));
-	if (kind == WORKER_LISTENER)
+	if (kind == WORKER_LISTENER || kind == WORKER_AUTHORIZER)
 		snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s %d", worker_kind_name(kind), index);
 	else
 		strlcpy(worker.bgw_name, worker_kind_name(kind), sizeof(worker.bgw_name));

@@ -31,9 +31,6 @@
 
 PG_FUNCTION_INFO_V1(realtime_health);
 
-/* Processes of ours beside the listeners: launcher and message decoder. */
-#define OTHER_WORKERS	2
-
 /* Slots that we need at a time: the decoder's, the anchor, and its copy while a decoder starts again. */
 #define NEEDED_SLOTS	3
 
@@ -165,14 +162,12 @@ check_database(void)
 static void
 check_worker_processes(void)
 {
-	int			needed = OTHER_WORKERS + realtime_listeners;
+	int			needed = 0;
 	int			started = 0;
 	WorkerInfo	info;
 
-	started += registry_get(WORKER_LAUNCHER, 0, &info) && info.generation > 0;
-	started += registry_get(WORKER_MESSAGE_DECODER, 0, &info) && info.generation > 0;
-	for (int i = 0; i < realtime_listeners; i++)
-		started += registry_get(WORKER_LISTENER, i, &info) && info.generation > 0;
+	for (; registry_nth(needed, &info); needed++)
+		started += info.generation > 0;
 
 	put("worker_processes", started == needed,
 		psprintf("%d of %d worker processes have been started; max_worker_processes is %d", started, needed,
@@ -183,13 +178,13 @@ check_worker_processes(void)
 }
 
 static void
-check_worker(const char *check, WorkerKind kind, int index)
+check_worker(WorkerInfo info)
 {
-	WorkerInfo	info;
+	const char *check = worker_kind_name(info.kind) + strlen("realtime ");
 	char	   *detail;
 
-	if (!registry_get(kind, index, &info))
-		return;
+	if (info.kind == WORKER_LISTENER || info.kind == WORKER_AUTHORIZER)
+		check = psprintf("%s %d", check, info.index);
 	detail = info.pid == 0 ? pstrdup(worker_state_name(info.state)) :
 		psprintf("%s, pid %d", worker_state_name(info.state), info.pid);
 	if (info.detail[0] != '\0')
@@ -200,17 +195,17 @@ check_worker(const char *check, WorkerKind kind, int index)
 				sizeof(info.hint));
 
 	/* A listener that serves some of its addresses runs, but has a hint about the others. */
-	put(check, info.state == WORKER_RUNNING && (kind != WORKER_LISTENER || info.hint[0] == '\0'), detail, info.hint);
+	put(check, info.state == WORKER_RUNNING && (info.kind != WORKER_LISTENER || info.hint[0] == '\0'), detail, info.hint);
 }
 
 static void
 check_workers(void)
 {
+	WorkerInfo	info;
+
 	check_worker_processes();
-	check_worker("launcher", WORKER_LAUNCHER, 0);
-	check_worker("decoder", WORKER_MESSAGE_DECODER, 0);
-	for (int i = 0; i < realtime_listeners; i++)
-		check_worker(psprintf("listener %d", i), WORKER_LISTENER, i);
+	for (int i = 0; registry_nth(i, &info); i++)
+		check_worker(info);
 }
 
 /* ----------------------------------------------------- replication -------------------------------------------------- */

@@ -28,15 +28,12 @@ PG_FUNCTION_INFO_V1(realtime_list_channels);
 #define MAX_COLUMNS		16
 
 static void
-put_worker(ReturnSetInfo *result, WorkerKind kind, int index)
+put_worker(ReturnSetInfo *result, WorkerInfo info)
 {
-	WorkerInfo	info;
 	Datum		values[7];
 	bool		nulls[7] = {false};
 
-	if (!registry_get(kind, index, &info))
-		return;
-	values[0] = CStringGetTextDatum(worker_kind_name(kind));
+	values[0] = CStringGetTextDatum(worker_kind_name(info.kind));
 	values[1] = Int32GetDatum(info.pid);
 	nulls[1] = info.pid == 0;
 	values[2] = CStringGetTextDatum(worker_state_name(info.state));
@@ -44,8 +41,8 @@ put_worker(ReturnSetInfo *result, WorkerKind kind, int index)
 	values[4] = Int64GetDatum(info.generation > 0 ? (int64) info.generation - 1 : 0);
 	values[5] = LSNGetDatum(info.position);
 	nulls[5] = info.position == InvalidXLogRecPtr;
-	values[6] = Int64GetDatum(kind == WORKER_LISTENER ? bus_reader_lag(index) : info.lag);
-	nulls[6] = kind == WORKER_LAUNCHER;
+	values[6] = Int64GetDatum(info.kind == WORKER_LISTENER ? bus_reader_lag(info.index) : info.lag);
+	nulls[6] = info.kind == WORKER_LAUNCHER || info.kind == WORKER_AUTHORIZER;
 	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 }
 
@@ -53,13 +50,12 @@ Datum
 realtime_list_workers(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	WorkerInfo	info;
 
 	shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
-	put_worker(result, WORKER_LAUNCHER, 0);
-	put_worker(result, WORKER_MESSAGE_DECODER, 0);
-	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
-		put_worker(result, WORKER_LISTENER, i);
+	for (int i = 0; registry_nth(i, &info); i++)
+		put_worker(result, info);
 	return (Datum) 0;
 }
 
@@ -139,7 +135,7 @@ inspect(FunctionCallInfo fcinfo, InspectWhat what)
 {
 	shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
-	inspect_all(what, put_page, fcinfo->resultinfo);
+	inspect_all(what, NULL, put_page, fcinfo->resultinfo);
 	return (Datum) 0;
 }
 

@@ -1,0 +1,26 @@
+/*
+ * policy_plan.h
+ *	  Conditions with sub-selects as a plan: one row in as parameters, one boolean out. Used by policy.c only.
+ */
+#ifndef REALTIME_POLICY_PLAN_H
+#define REALTIME_POLICY_PLAN_H
+
+#include "executor/tuptable.h"
+#include "nodes/pg_list.h"
+#include "utils/relcache.h"
+
+typedef struct PolicyPlan PolicyPlan;
+
+/* Plan the conditions, which refer to a row of the table as range table entry 1, for the current user; in the current memory context. */
+extern PolicyPlan *policy_plan_make(Relation table, List *conditions);
+
+/* The tables and views that it depends on, as OIDs. */
+extern List *policy_plan_tables(PolicyPlan *plan);
+
+/* Take the locks that running it needs. Processes invalidations. */
+extern void policy_plan_lock(PolicyPlan *plan);
+
+/* Are all conditions true of the row? Privileges on the tables of sub-selects are checked for the current user. */
+extern bool policy_plan_run(PolicyPlan *plan, TupleTableSlot *slot);
+
+#endif							/* REALTIME_POLICY_PLAN_H */

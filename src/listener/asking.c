@@ -1,0 +1,255 @@
+/*
+ * asking.c
+ *	  Questions to the authorizers that this listener waits for.
+ */
+#include "postgres.h"
+
+#include "listener/asking.h"
+#include "listener/input.h"
+#include "shared/settings.h"
+#include "wire/base64url.h"
+
+/* A frame that waits for an answer. */
+typedef struct KeptFrame
+{
+	struct KeptFrame *next;
+	bool		binary;
+	Size		len;
+	char		bytes[FLEXIBLE_ARRAY_MEMBER];
+} KeptFrame;
+
+typedef struct Asking
+{
+	struct Asking *next;		/* of the same connection */
+	Connection *connection;
+	uint64		question;
+	AskingFor	why;
+	bool		again;			/* policies have changed meanwhile */
+	KeptFrame  *first;			/* what was asked for, then what came after it */
+	KeptFrame  *last;
+	uint32		frames;
+	uint32		topic_len;
+	char		topic[FLEXIBLE_ARRAY_MEMBER];	/* without prefix */
+} Asking;
+
+static int	listener;
+static Asking **open_questions; /* by the lower half of the question's number */
+
+static char claims_buffer[JWT_MAX_TOKEN];
+
+void
+asking_init(int index)
+{
+	listener = index;
+	open_questions = calloc(realtime_max_questions + 1, sizeof(Asking *));
+	if (open_questions == NULL)
+		ereport(FATAL,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("out of memory")));
+}
+
+static Slice
+topic_of(const Asking *asking)
+{
+	return slice_make(asking->topic, asking->topic_len);
+}
+
+static Asking *
+find(const Connection *connection, Slice topic)
+{
+	for (Asking *asking = connection->askings; asking != NULL; asking = asking->next)
+		if (slice_equal(topic_of(asking), topic))
+			return asking;
+	return NULL;
+}
+
+/* False: there is no memory. */
+static bool
+keep(Asking *asking, Slice bytes, bool binary)
+{
+	KeptFrame  *frame = malloc(offsetof(KeptFrame, bytes) + bytes.len);
+
+	if (frame == NULL)
+		return false;
+	frame->next = NULL;
+	frame->binary = binary;
+	frame->len = bytes.len;
+	memcpy(frame->bytes, bytes.data, bytes.len);
+	if (asking->first == NULL)
+		asking->first = frame;
+	else
+		asking->last->next = frame;
+	asking->last = frame;
+	asking->frames++;
+	asking->connection->kept_bytes += bytes.len;
+	return true;
+}
+
+/* Take it off its connection; what it has kept stays with it. */
+static void
+unlink_asking(Asking *asking)
+{
+	Asking	  **link = &asking->connection->askings;
+
+	while (*link != asking)
+		link = &(*link)->next;
+	*link = asking->next;
+	asking->connection->asking_count--;
+	open_questions[(uint32) asking->question] = NULL;
+}
+
+static void
+free_asking(Asking *asking)
+{
+	while (asking->first != NULL)
+	{
+		KeptFrame  *frame = asking->first;
+
+		asking->first = frame->next;
+		free(frame);
+	}
+	free(asking);
+}
+
+/* The claims of a token that is known to be good, as JSON. */
+static Slice
+claims_of(const Token *token)
+{
+	Slice		text = token_text(token);
+	const char *begin = memchr(text.data, '.', text.len);
+	const char *end = begin == NULL ? NULL : memchr(begin + 1, '.', text.data + text.len - begin - 1);
+	size_t		len;
+
+	if (end == NULL ||
+		!base64url_decode(slice_make(begin + 1, end - begin - 1), claims_buffer, sizeof(claims_buffer), &len))
+		return SLICE_LITERAL("{}");
+	return slice_make(claims_buffer, len);
+}
+
+bool
+asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
+			 const Incoming *incoming, int *retry_ms)
+{
+	Question	question = {
+		.kind = why == ASKING_WRITE ? QUESTION_WRITE : QUESTION_READ,
+		.presence = presence,
+		.topic = topic,
+		.role = token_role(token),
+		.sub = token_sub(token),
+		.claims = claims_of(token),
+		.headers = connection->headers
+	};
+	Asking	   *asking;
+
+	Assert(find(connection, topic) == NULL);
+	*retry_ms = 1000;
+	if (connection->asking_count >= (uint32) realtime_max_questions_per_client)
+		return false;
+	asking = calloc(1, offsetof(Asking, topic) + topic.len);
+	if (asking == NULL)
+		return false;
+	asking->connection = connection;
+	asking->why = why;
+	asking->topic_len = topic.len;
+	memcpy(asking->topic, topic.data, topic.len);
+	if (incoming != NULL && !keep(asking, incoming->frame, incoming->binary))
+	{
+		free_asking(asking);
+		return false;
+	}
+	asking->question = question_ask(listener, &question, retry_ms);
+	if (asking->question == NO_QUESTION)
+	{
+		if (incoming != NULL)
+			connection->kept_bytes -= incoming->frame.len;
+		free_asking(asking);
+		return false;
+	}
+	asking->next = connection->askings;
+	connection->askings = asking;
+	connection->asking_count++;
+	open_questions[(uint32) asking->question] = asking;
+	return true;
+}
+
+bool
+asking_keeps(Connection *connection, Slice topic, const Incoming *incoming)
+{
+	Asking	   *asking = find(connection, topic);
+
+	if (asking == NULL)
+		return false;
+	if (asking->frames >= ASKING_MAX_FRAMES ||
+		connection->kept_bytes + incoming->frame.len > ASKING_MAX_BYTES ||
+		!keep(asking, incoming->frame, incoming->binary))
+		connection_reply_error(connection, incoming->message, incoming->message->join_ref,
+							   SLICE_LITERAL("TooManyRequests: too much was sent before the topic was judged, "
+											 "wait for the reply to the join"));
+	return true;
+}
+
+bool
+asking_again_later(Connection *connection, Slice topic)
+{
+	Asking	   *asking = find(connection, topic);
+
+	if (asking != NULL)
+		asking->again = true;
+	return asking != NULL;
+}
+
+/*
+ * The answer is there: handle the frame that it was asked for, then those that came after it. One of them may ask a
+ * question of its own; those behind it are then kept by that.
+ */
+static void
+settle(Asking *asking, const Answer *answer)
+{
+	Connection *connection = asking->connection;
+	Channel    *channel;
+
+	unlink_asking(asking);
+	if (asking->why == ASKING_AGAIN && (channel = channel_find(connection, topic_of(asking))) != NULL)
+		channel_judged_again(channel, answer);
+	for (KeptFrame *frame = asking->first; frame != NULL; frame = frame->next)
+	{
+		bool		asked_for = frame == asking->first && asking->why != ASKING_AGAIN;
+
+		connection->kept_bytes -= frame->len;
+		if (connection->state == CONNECTION_OPEN)
+			input_message(connection, slice_make(frame->bytes, frame->len), frame->binary,
+						  asked_for ? answer : NULL);
+	}
+	channel = asking->again ? channel_find(connection, topic_of(asking)) : NULL;
+	if (channel != NULL && channel->topic->is_private)
+		channel_judge_again(channel);
+	free_asking(asking);
+}
+
+void
+asking_turn(void)
+{
+	Answer		answer;
+
+	while (question_next_answer(listener, &answer))
+	{
+		Asking	   *asking = open_questions[(uint32) answer.question];
+
+		if (asking != NULL && asking->question == answer.question)
+			settle(asking, &answer);
+	}
+}
+
+void
+asking_drop(Connection *connection)
+{
+	while (connection->askings != NULL)
+	{
+		Asking	   *asking = connection->askings;
+
+		question_abandon(asking->question);
+		unlink_asking(asking);
+		free_asking(asking);
+	}
+	connection->kept_bytes = 0;
+}

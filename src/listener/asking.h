@@ -1,0 +1,52 @@
+/*
+ * asking.h
+ *	  Questions to the authorizers that this listener waits for, and the messages that wait for the answers.
+ *
+ * There is at most one question about a topic of a connection at a time. While it is open, what the client says about
+ * that topic is kept, as it came, and handled afterwards in its order: so a client sees the same whether a policy takes a
+ * microsecond or a second, and the messages of all other topics and clients go on.
+ */
+#ifndef REALTIME_LISTENER_ASKING_H
+#define REALTIME_LISTENER_ASKING_H
+
+#include "listener/channel.h"
+#include "shared/questions.h"
+
+/* Frames that are kept for one topic of one connection: so many, and so many bytes. */
+#define ASKING_MAX_FRAMES	100
+#define ASKING_MAX_BYTES	(8 * 1024 * 1024)
+
+/* What a question was asked for. */
+typedef enum AskingFor
+{
+	ASKING_JOIN,				/* the frame is a phx_join */
+	ASKING_WRITE,				/* the frame is the first push that needs the right to write */
+	ASKING_REFRESH,				/* the frame is an access_token with another token than the channel's */
+	ASKING_AGAIN				/* no frame: policies may have changed */
+} AskingFor;
+
+extern void asking_init(int listener);
+
+/*
+ * Ask about a topic, with this token; the frame (empty for ASKING_AGAIN) is handled again when the answer is there, and
+ * then finds it as incoming.answer. False: the question was refused, and *retry_ms says when to try again. The token is referenced.
+ */
+extern bool asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
+						 const Incoming *incoming, int *retry_ms);
+
+/*
+ * Is a question about this topic open? Then the frame is kept for later, or refused if too much is kept already, and
+ * the caller is done with it.
+ */
+extern bool asking_keeps(Connection *connection, Slice topic, const Incoming *incoming);
+
+/* Policies have changed while a question about this topic is open: ask again after it. False: none is open. */
+extern bool asking_again_later(Connection *connection, Slice topic);
+
+/* Handle the answers that have come, once per turn, outside of callbacks. */
+extern void asking_turn(void);
+
+/* The connection is gone: so are its questions. */
+extern void asking_drop(Connection *connection);
+
+#endif							/* REALTIME_LISTENER_ASKING_H */
