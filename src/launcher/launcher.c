@@ -88,16 +88,6 @@ attach_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
-/* Sleep until the latch is set or the time is over; true if the configuration was read again. */
-static bool
-sleep_for(long timeout)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	return worker_reload_if_asked();
-}
-
 static bool
 is_due(TimestampTz *when, int pause)
 {
@@ -165,12 +155,12 @@ look_for_database(void)
 	/* The latch of a new process is set. */
 	ResetLatch(MyLatch);
 	if (memory->failures > 1)
-		sleep_for(Min(1000L << Min(memory->failures, 10), LOOK_PAUSE_MAX));
+		(void) worker_sleep(Min(1000L << Min(memory->failures, 10), LOOK_PAUSE_MAX));
 	while (registry_is_held() || !database_can_be_connected_to())
 	{
 		if (!registry_is_held())
 			say_that_the_database_is_missing();
-		sleep_for(pause);
+		(void) worker_sleep(pause);
 		pause = Min(pause * 2, LOOK_PAUSE_MAX);
 	}
 	memory->look_first = false;
@@ -388,7 +378,7 @@ realtime_launcher_main(Datum argument)
 	while (registry_is_held())
 	{
 		memory->look_first = true;
-		sleep_for(1000);
+		(void) worker_sleep(1000);
 	}
 	if (memory->look_first)
 		look_for_database();

@@ -45,16 +45,23 @@ worker_register(WorkerKind kind, int index, const char *function)
 	RegisterBackgroundWorker(&worker);
 }
 
-/* Until the latch is set, or for so many milliseconds (-1: no end). */
-static void
-sleep_on_latch(long timeout)
+bool
+worker_sleep(long timeout_ms)
 {
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout >= 0 ? WL_TIMEOUT : 0);
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms >= 0 ? WL_TIMEOUT : 0);
 
-	(void) WaitLatch(MyLatch, events, timeout, PG_WAIT_EXTENSION);
+	(void) WaitLatch(MyLatch, events, timeout_ms, PG_WAIT_EXTENSION);
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
-	worker_reload_if_asked();
+	return worker_reload_if_asked();
+}
+
+void
+worker_nap(long timeout_ms)
+{
+	(void) worker_sleep(timeout_ms);
+	if (!registry_wanted())
+		worker_leave();
 }
 
 /* The latch may be set for many reasons, and is at the start of a process: a pause goes on nevertheless. */
@@ -65,7 +72,7 @@ pause_for(long timeout)
 	long		left;
 
 	while ((left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), end)) > 0)
-		sleep_on_latch(left);
+		(void) worker_sleep(left);
 }
 
 void
@@ -88,7 +95,7 @@ worker_wait_until_wanted(void)
 {
 	registry_set_state(WORKER_SLEEPING, NULL, NULL);
 	while (!registry_wanted())
-		sleep_on_latch(-1);
+		(void) worker_sleep(-1);
 	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 

@@ -22,6 +22,14 @@ extern void worker_start(WorkerKind kind, int index);
  */
 extern void worker_wait_until_wanted(void);
 
+/*
+ * Sleep until the latch is set, or for so many milliseconds (-1: no end); then process interrupts and SIGHUP. True if the
+ * configuration was read again. worker_nap is the same for a worker that leaves if it is no longer wanted. Outside of
+ * libwebsockets callbacks only.
+ */
+extern bool worker_sleep(long timeout_ms);
+extern void worker_nap(long timeout_ms);
+
 /* Connect to the database of the registry (listeners: to none) and name the worker in pg_stat_activity. */
 extern void worker_connect(bool to_database);
 

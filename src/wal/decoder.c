@@ -59,23 +59,7 @@ fail(const char *detail, const char *hint)
 			 errmsg("realtime does not deliver messages from the database: %s", detail),
 			 errhint("%s", hint)));
 	for (;;)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH, -1, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
-		worker_reload_if_asked();
-	}
-}
-
-static void
-nap(int timeout)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	worker_reload_if_asked();
-	if (!registry_wanted())
-		worker_leave();
+		(void) worker_sleep(-1);
 }
 
 /* Slots may be in use by others: say so, and go on when one is free. */
@@ -95,7 +79,7 @@ wait_for_free_slot(void)
 			 errmsg("realtime does not deliver messages from the database: %s", detail),
 			 errhint("%s", hint)));
 	while (slot_count_free() == 0)
-		nap(1000);
+		worker_nap(1000);
 	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 
@@ -219,11 +203,11 @@ sleep_until_woken(void)
 	if (committed <= GetFlushRecPtr(NULL))
 	{
 		naps = 0;
-		nap(IDLE);
+		worker_nap(IDLE);
 		return;
 	}
 	wake_wal_writer();
-	nap(WAIT_FOR_FLUSH);
+	worker_nap(WAIT_FOR_FLUSH);
 	if (++naps >= NAPS_BEFORE_FLUSH)
 	{
 		XLogFlush(committed);

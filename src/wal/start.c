@@ -63,17 +63,6 @@ start_announce_gap(XLogRecPtr position)
 	gap_announced = true;
 }
 
-static void
-nap(int timeout)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, timeout, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
-	worker_reload_if_asked();
-	if (!registry_wanted())
-		worker_leave();
-}
-
 /* Has a decoder left a snapshot at this record, so that the server takes that and does not wait? */
 static bool
 has_saved_snapshot(XLogRecPtr lsn)
@@ -103,7 +92,7 @@ wait_for_transaction(TransactionId xid)
 	registry_wake(WORKER_LAUNCHER, 0);
 	while (TransactionIdIsInProgress(xid) && !too_much_wal)
 	{
-		nap(LOOK_FOR_END);
+		worker_nap(LOOK_FOR_END);
 		too_much_wal = starting_is_fresh && keeps_too_much();
 	}
 	wal_shared_set_waiting_for(InvalidTransactionId);
@@ -153,7 +142,7 @@ read_until_ready(LogicalDecodingContext *context, bool is_fresh)
 				break;
 			case READER_NOTHING:
 				wal_shared_set_reading(reader_position(), InvalidTransactionId);
-				nap(LOOK_FOR_WAL);
+				worker_nap(LOOK_FOR_WAL);
 				too_much_wal = is_fresh && keeps_too_much();
 				break;
 			case READER_LOST:
