@@ -18,7 +18,7 @@
 #include "listener/frame.h"
 #include "listener/token.h"
 #include "listener/wheel.h"
-#include "listener/ws_reader.h"
+#include "wire/ws_reader.h"
 
 struct lws;
 struct Channel;

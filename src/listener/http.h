@@ -6,7 +6,7 @@
 #define REALTIME_LISTENER_HTTP_H
 
 #include "listener/connection.h"
-#include "listener/http_head.h"
+#include "wire/http_head.h"
 
 /*
  * Answer a request. Afterwards the connection is in CONNECTION_HTTP (another one may come), CONNECTION_OPEN (upgraded)

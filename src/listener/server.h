@@ -2,8 +2,8 @@
  * server.h
  *	  libwebsockets: sockets on our libuv loop. The only file that knows it is server.c.
  *
- * It carries bytes (and later TLS). HTTP and WebSocket from clients are read by http_head.c and ws_reader.c, and frames
- * to them are written by ourselves anyway; README.md says why.
+ * It carries bytes (and later TLS). HTTP and WebSocket from clients are read by http_head.c and ws_reader.c of src/wire,
+ * and frames to them are written by ourselves anyway; README.md says why.
  */
 #ifndef REALTIME_LISTENER_SERVER_H
 #define REALTIME_LISTENER_SERVER_H

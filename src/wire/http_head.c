@@ -2,10 +2,10 @@
  * http_head.c
  *	  The head of an HTTP/1.x request.
  */
-#include "listener/http_head.h"
+#include "http_head.h"
 
 #ifdef POSTGRES_H
-#error "what strangers send is parsed without PostgreSQL"
+#error "src/wire must not see PostgreSQL"
 #endif
 
 /* A character of a method or of the name of a header (RFC 9110, 5.6.2). */

@@ -2,10 +2,10 @@
  * ws_reader.c
  *	  WebSocket frames from a client.
  */
-#include "listener/ws_reader.h"
+#include "ws_reader.h"
 
 #ifdef POSTGRES_H
-#error "what strangers send is parsed without PostgreSQL"
+#error "src/wire must not see PostgreSQL"
 #endif
 
 #define OPCODE_CONTINUATION	0x0

@@ -4,10 +4,10 @@
  *
  * Strict where leniency helps attackers: no control characters, no folded headers, no blank before a colon.
  */
-#ifndef REALTIME_LISTENER_HTTP_HEAD_H
-#define REALTIME_LISTENER_HTTP_HEAD_H
+#ifndef REALTIME_WIRE_HTTP_HEAD_H
+#define REALTIME_WIRE_HTTP_HEAD_H
 
-#include "wire/slice.h"
+#include "slice.h"
 
 /* Longest head that is read, in bytes; a longer one gets 431. */
 #define HTTP_HEAD_MAX		16384
@@ -31,15 +31,15 @@ typedef enum HttpHeadResult
 } HttpHeadResult;
 
 /* Read a head from the beginning of bytes. The slices of *head point into it. */
-extern HttpHeadResult http_head_parse(Slice bytes, HttpHead *head) WIRE_MUST_CHECK;
+HttpHeadResult http_head_parse(Slice bytes, HttpHead *head) WIRE_MUST_CHECK;
 
 /* The value of the first header of this name (any case), without blanks around it; false if there is none. */
-extern bool http_header(const HttpHead *head, Slice name, Slice *value);
+bool http_header(const HttpHead *head, Slice name, Slice *value);
 
 /* Walk over all headers: *at begins as head->headers. False at the end. */
-extern bool http_header_next(Slice *at, Slice *name, Slice *value);
+bool http_header_next(Slice *at, Slice *name, Slice *value);
 
 /* Does a header that is a comma-separated list hold this word, in any case? Several of one name count as one list. */
-extern bool http_header_holds(const HttpHead *head, Slice name, Slice word);
+bool http_header_holds(const HttpHead *head, Slice name, Slice word);
 
-#endif							/* REALTIME_LISTENER_HTTP_HEAD_H */
+#endif							/* REALTIME_WIRE_HTTP_HEAD_H */

@@ -14,10 +14,10 @@
  * The payload is unmasked where it lies. A data frame gives at least one piece, the first as soon as its header is
  * there, so that a frame that is too long is known before its payload comes.
  */
-#ifndef REALTIME_LISTENER_WS_READER_H
-#define REALTIME_LISTENER_WS_READER_H
+#ifndef REALTIME_WIRE_WS_READER_H
+#define REALTIME_WIRE_WS_READER_H
 
-#include "wire/slice.h"
+#include "slice.h"
 
 #define WS_MAX_CONTROL		125	/* bytes */
 
@@ -56,9 +56,9 @@ typedef struct WsReader
 } WsReader;
 
 /* A reader of all zero bytes is at the beginning. */
-extern WsEvent ws_read(WsReader *reader, char *data, size_t length, size_t *used) WIRE_MUST_CHECK;
+WsEvent ws_read(WsReader *reader, char *data, size_t length, size_t *used) WIRE_MUST_CHECK;
 
 /* May a client close with this code (RFC 6455, 7.4)? */
-extern bool ws_close_code_valid(unsigned code);
+bool ws_close_code_valid(unsigned code);
 
-#endif							/* REALTIME_LISTENER_WS_READER_H */
+#endif							/* REALTIME_WIRE_WS_READER_H */
