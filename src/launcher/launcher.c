@@ -240,7 +240,7 @@ say_if_secret_is_missing(void)
 {
 	static bool said = false;
 
-	if (realtime_jwt_secret[0] != '\0')
+	if (settings_have_keys())
 		said = false;
 	else if (!said)
 	{

@@ -7,7 +7,6 @@
 #include "listener/asking.h"
 #include "listener/input.h"
 #include "shared/settings.h"
-#include "wire/base64url.h"
 
 /* A frame that waits for an answer. */
 typedef struct KeptFrame
@@ -34,8 +33,6 @@ typedef struct Asking
 
 static int	listener;
 static Asking **open_questions; /* by the lower half of the question's number */
-
-static char claims_buffer[JWT_MAX_TOKEN];
 
 void
 asking_init(int index)
@@ -111,21 +108,6 @@ free_asking(Asking *asking)
 	free(asking);
 }
 
-/* The claims of a token that is known to be good, as JSON. */
-static Slice
-claims_of(const Token *token)
-{
-	Slice		text = token_text(token);
-	const char *begin = memchr(text.data, '.', text.len);
-	const char *end = begin == NULL ? NULL : memchr(begin + 1, '.', text.data + text.len - begin - 1);
-	size_t		len;
-
-	if (end == NULL ||
-		!base64url_decode(slice_make(begin + 1, end - begin - 1), claims_buffer, sizeof(claims_buffer), &len))
-		return SLICE_LITERAL("{}");
-	return slice_make(claims_buffer, len);
-}
-
 bool
 asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
 			 const Incoming *incoming, int *retry_ms)
@@ -136,7 +118,7 @@ asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, 
 		.topic = topic,
 		.role = token_role(token),
 		.sub = token_sub(token),
-		.claims = claims_of(token),
+		.claims = token_claims(token),
 		.headers = connection->headers
 	};
 	Asking	   *asking;

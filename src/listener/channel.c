@@ -22,6 +22,11 @@
 
 static char scratch[JWT_MAX_TOKEN];
 
+/* Signatures that are checked in one turn when keys have changed: some milliseconds of it. */
+#define RECHECK_BATCH		32
+
+static uint32 recheck_at = PG_UINT32_MAX;	/* the connections from this slot on are still to be checked */
+
 /* Frame what is written; replies are short. */
 #define REPLY_BOUND(channel, texts) \
 	phx_bound((channel)->join_ref.len + PHX_MAX_REF, (channel)->topic->full_len * 2 + (texts), 0)
@@ -387,23 +392,65 @@ channels_disconnect_all(void)
 }
 
 void
-channels_recheck_tokens(void)
+channels_disconnect_public(void)
 {
-	TokenRefusal refusal;
-
 	for (uint32 slot = 0; slot < connections_slots(); slot++)
 	{
 		Connection *connection = connection_at(slot);
-		bool		good = true;
+		bool		is_public = false;
 
 		if (connection == NULL || connection->state != CONNECTION_OPEN)
 			continue;
-		for (Channel *channel = connection->channels; channel != NULL && good; channel = channel->next)
-			good = token_still_good(channel->token, &refusal) || refusal.status == JWT_EXPIRED;
-		if (good)
-			good = token_still_good(connection->token, &refusal) || refusal.status == JWT_EXPIRED ||
-				refusal.status == JWT_EXPIRED_FRACTION;
-		if (!good)
+		for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+			is_public = is_public || !channel->topic->is_private;
+		if (is_public)
 			disconnect(connection, SERVER_REQUESTED);
 	}
+}
+
+/* Its own time is a matter of the timers; and one token is not verified twice. */
+static bool
+would_get_in(const Connection *connection, int *verified)
+{
+	TokenRefusal refusal;
+
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+	{
+		if (channel->token == connection->token)
+			continue;
+		(*verified)++;
+		if (!token_still_good(channel->token, &refusal) && refusal.status != JWT_EXPIRED)
+			return false;
+	}
+	(*verified)++;
+	return token_still_good(connection->token, &refusal) || refusal.status == JWT_EXPIRED ||
+		refusal.status == JWT_EXPIRED_FRACTION;
+}
+
+void
+channels_recheck_tokens(void)
+{
+	recheck_at = 0;
+}
+
+bool
+channels_recheck_waits(void)
+{
+	return recheck_at < connections_slots();
+}
+
+void
+channels_recheck_turn(void)
+{
+	int			verified = 0;
+
+	while (channels_recheck_waits() && verified < RECHECK_BATCH)
+	{
+		Connection *connection = connection_at(recheck_at++);
+
+		if (connection != NULL && connection->state == CONNECTION_OPEN && !would_get_in(connection, &verified))
+			disconnect(connection, SERVER_REQUESTED);
+	}
+	if (!channels_recheck_waits())
+		recheck_at = PG_UINT32_MAX;
 }

@@ -131,8 +131,16 @@ extern void channel_start_timer(Channel *channel);
 /* Call for each channel of this listener; the function must not drop channels. */
 extern void channels_each(void (*function) (Channel *channel, void *arg), void *arg);
 
-/* A setting that tokens are verified with has changed: who would not get in any more has to go. */
+/*
+ * What tokens are verified with has changed: who would not get in any more has to go. The work is spread over the
+ * following turns, outside of callbacks, so that thousands of signatures don't keep the others waiting.
+ */
 extern void channels_recheck_tokens(void);
+extern void channels_recheck_turn(void);
+extern bool channels_recheck_waits(void);
+
+/* Public channels are no longer allowed: end the connections that have one. */
+extern void channels_disconnect_public(void);
 
 /*
  * End the connections with a channel on this topic and with this sub in their token (no data: whatever they have), and tell

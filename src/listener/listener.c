@@ -22,6 +22,7 @@
 #include "listener/broadcast.h"
 #include "listener/channel.h"
 #include "listener/inspect.h"
+#include "listener/keys.h"
 #include "listener/listener.h"
 #include "listener/output.h"
 #include "listener/server.h"
@@ -47,7 +48,7 @@ static uv_loop_t loop;
 static WaitEventSet *events;
 static uint64 retry_at;			/* loop clock, ms; while some address is not served */
 static uint64 retry_pause;
-static char *known_secret;		/* the secret that the clients' tokens were verified with */
+static bool known_private_only; /* before the reload */
 
 /* Our part of the gauges ends with us. */
 static void
@@ -77,7 +78,8 @@ set_up(void)
 	broadcast_init(listener);
 	asking_init(listener);
 	before_shmem_exit(at_exit, (Datum) 0);
-	known_secret = strdup(realtime_jwt_secret);
+	known_private_only = realtime_private_only;
+	keys_reload();
 	if (uv_loop_init(&loop) != 0 || !server_start(&loop))
 	{
 		registry_set_state(WORKER_FAILING, "could not start libwebsockets",
@@ -104,16 +106,14 @@ open_sockets(void)
 		retry_at = 0;
 }
 
-/* A changed secret ends the clients whose tokens it no longer verifies; nothing else that is reloaded drops one. */
+/* What ends clients: keys that no longer verify their tokens, and private_only. Nothing else that is reloaded drops one. */
 static void
 reloaded(void)
 {
-	if (known_secret != NULL && strcmp(known_secret, realtime_jwt_secret) != 0)
-		channels_recheck_tokens();
-	if (known_secret != NULL)
-		explicit_bzero(known_secret, strlen(known_secret));
-	free(known_secret);
-	known_secret = strdup(realtime_jwt_secret);
+	keys_reload();
+	if (realtime_private_only && !known_private_only)
+		channels_disconnect_public();
+	known_private_only = realtime_private_only;
 }
 
 /* Let libuv and libwebsockets do what there is to do. Nothing throws in here. */
@@ -140,10 +140,11 @@ sleep_time(void)
 {
 	int64		wait;
 
-	if (output_waiting() || broadcast_bus_has_news())
+	if (output_waiting() || broadcast_bus_has_news() || channels_recheck_waits())
 		return 0;
 	wait = sooner(uv_backend_timeout(&loop), wheel_wait(&connection_wheel, connection_clock()));
 	wait = sooner(wait, sockets_wait());
+	wait = sooner(wait, keys_wait());
 	if (retry_at != 0)
 		wait = sooner(wait, retry_at > connection_clock() ? (int64) (retry_at - connection_clock()) : 0);
 	return wait;
@@ -160,6 +161,8 @@ turn(void)
 	(void) broadcast_read_bus();
 	asking_turn();
 	listener_inspect(listener);
+	keys_turn();
+	channels_recheck_turn();
 	wheel_turn(&connection_wheel, connection_clock());
 	sockets_resume();
 	output_turn();

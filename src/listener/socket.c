@@ -24,6 +24,7 @@
 #include "listener/connection.h"
 #include "listener/server.h"
 #include "listener/socket.h"
+#include "listener/state.h"
 #include "listener/tally.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -282,7 +283,7 @@ known_to_sibling(int listener, const Trouble *trouble)
 	WorkerInfo	info;
 
 	for (int i = 0; i < listener; i++)
-		if (registry_get(WORKER_LISTENER, i, &info) && strcmp(info.detail, trouble->detail) == 0)
+		if (registry_get(WORKER_LISTENER, i, &info) && strstr(info.detail, trouble->detail) != NULL)
 			return true;
 	return false;
 }
@@ -306,11 +307,11 @@ report(int listener, const Trouble *trouble)
 	log_trouble(listener, trouble);
 	if (socket_count == 0)
 	{
-		registry_set_state(WORKER_FAILING, trouble->detail, trouble->hint);
+		state_set(WORKER_FAILING, trouble->detail, trouble->hint);
 		return;
 	}
 	describe_sockets(served, sizeof(served));
-	registry_set_state(WORKER_RUNNING, trouble->any ? trouble->detail : served, trouble->any ? trouble->hint : NULL);
+	state_set(WORKER_RUNNING, trouble->any ? trouble->detail : served, trouble->any ? trouble->hint : NULL);
 	ereport(trouble->any ? DEBUG1 : LOG, (errmsg_internal("realtime listener: %s", served)));
 }
 
@@ -328,7 +329,7 @@ sockets_open(uv_loop_t *loop, int listener)
 	if (listener > 0 && !sibling_runs(listener))
 	{
 		incomplete = true;
-		registry_set_state(WORKER_STARTING, "waiting for the first listener to have the port", NULL);
+		state_set(WORKER_STARTING, "waiting for the first listener to have the port", NULL);
 		return false;
 	}
 

@@ -6,11 +6,16 @@
 
 #include <time.h>
 
+#include "listener/keys.h"
 #include "listener/token.h"
+#include "shared/api_keys.h"
 #include "shared/settings.h"
+#include "wire/base64url.h"
 
 static char prepared[JWT_MAX_TOKEN];
 static char scratch[JWT_SCRATCH_SIZE(JWT_MAX_TOKEN)];
+static char claims_buffer[JWT_MAX_TOKEN];
+static char opaque_role[API_KEY_ROLE_SIZE];
 
 int64
 token_clock(void)
@@ -18,13 +23,32 @@ token_clock(void)
 	return (int64) time(NULL);
 }
 
-/* Verify prepared text with the settings of now. */
+/* The role of an opaque key; one that is not known is no token either. */
+static bool
+verify_opaque(Slice key, TokenRefusal *refusal)
+{
+	if (!api_keys_find(realtime_api_keys, key, opaque_role))
+	{
+		refusal->status = JWT_MALFORMED;
+		return false;
+	}
+	refusal->status = JWT_OK;
+	refusal->claims.role_kind = JWT_ROLE_TEXT;
+	refusal->claims.role = slice_cstring(opaque_role);
+	refusal->claims.exp = PG_INT64_MAX;
+	return true;
+}
+
+/* Verify prepared text with the keys of now. */
 static bool
 verify(Slice text, TokenRefusal *refusal)
 {
-	JwtKeys		keys = {slice_cstring(realtime_jwt_secret), SLICE_EMPTY};
+	JwtKeys		keys;
 
 	refusal->now = token_clock();
+	if (api_key_like(text))
+		return verify_opaque(text, refusal);
+	keys = keys_now();
 	refusal->status = jwt_verify(&keys, text, refusal->now, scratch, sizeof(scratch), &refusal->claims);
 	return refusal->status == JWT_OK;
 }
@@ -45,6 +69,7 @@ keep(Slice text, const JwtClaims *claims)
 		.role_len = claims->role.len,
 		.sub_len = claims->has_sub ? claims->sub.len : 0,
 		.exp = claims->exp,
+		.opaque = api_key_like(text),
 		.has_role = claims->role_kind == JWT_ROLE_TEXT,
 		.has_sub = claims->has_sub
 	};
@@ -80,7 +105,34 @@ bool
 token_still_good(Token *token, TokenRefusal *refusal)
 {
 	memset(refusal, 0, sizeof(*refusal));
-	return verify(token_text(token), refusal);
+	if (!verify(token_text(token), refusal))
+		return false;
+	if (!token->opaque || slice_equal(refusal->claims.role, token_role(token)))
+		return true;
+	refusal->status = JWT_MALFORMED;	/* the key has another role now */
+	return false;
+}
+
+Slice
+token_claims(const Token *token)
+{
+	Slice		text = token_text(token);
+	Writer		w = writer_fixed(claims_buffer, sizeof(claims_buffer));
+	const char *begin = memchr(text.data, '.', text.len);
+	const char *end = begin == NULL ? NULL : memchr(begin + 1, '.', text.data + text.len - begin - 1);
+	size_t		len;
+
+	if (token->opaque)
+	{
+		writer_literal(&w, "{\"role\":");
+		writer_json_string(&w, token_role(token));
+		writer_char(&w, '}');
+		return writer_written(&w);
+	}
+	if (end == NULL ||
+		!base64url_decode(slice_make(begin + 1, end - begin - 1), claims_buffer, sizeof(claims_buffer), &len))
+		return SLICE_LITERAL("{}");
+	return slice_make(claims_buffer, len);
 }
 
 bool

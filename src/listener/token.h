@@ -1,6 +1,9 @@
 /*
  * token.h
  *	  Tokens that were found good: kept once, shared by a connection and its channels.
+ *
+ * An opaque key of realtime.api_keys counts as a token that has the role of the key, no other claim, and no end; claim
+ * validators are for the tokens of others and don't apply to it.
  */
 #ifndef REALTIME_LISTENER_TOKEN_H
 #define REALTIME_LISTENER_TOKEN_H
@@ -13,7 +16,8 @@ typedef struct Token
 	uint32		text_len;
 	uint32		role_len;
 	uint32		sub_len;
-	int64		exp;			/* seconds since 1970 */
+	int64		exp;			/* seconds since 1970; PG_INT64_MAX: an opaque key */
+	bool		opaque;
 	bool		has_role;		/* false: the claim is there, but no text */
 	bool		has_sub;
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];	/* prepared text, role, sub */
@@ -33,7 +37,7 @@ typedef struct TokenRefusal
  */
 extern Token *token_verify(Slice raw, Token *same, TokenRefusal *refusal);
 
-/* The same for a token that was kept: with the secret of now, and the time of now. */
+/* The same for a token that was kept: with the keys of now, and the time of now. */
 extern bool token_still_good(Token *token, TokenRefusal *refusal);
 
 /* Is this, once prepared, the text of the token? */
@@ -59,6 +63,9 @@ token_sub(const Token *token)
 {
 	return slice_make(token->bytes + token->text_len + token->role_len, token->sub_len);
 }
+
+/* The claims, a JSON object; valid until the next call. */
+extern Slice token_claims(const Token *token);
 
 /* Seconds since 1970. */
 extern int64 token_clock(void);

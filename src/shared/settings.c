@@ -10,12 +10,14 @@
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
+#include "shared/api_keys.h"
 #include "shared/bus.h"
 #include "shared/compat.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
+#include "wire/jwt.h"
 
-/* What SHOW and pg_settings give instead of the secret. */
+/* What SHOW and pg_settings give instead of a secret. */
 #define SECRET_MASK		"<hidden>"
 
 char	   *realtime_database;
@@ -26,6 +28,9 @@ int			realtime_authorizers;
 int			realtime_max_questions;
 int			realtime_bus_size;
 char	   *realtime_jwt_secret = "";
+char	   *realtime_jwks_file;
+char	   *realtime_claim_validators;
+char	   *realtime_api_keys = "";
 char	   *realtime_allowed_roles;
 bool		realtime_private_only;
 int			realtime_max_questions_per_client;
@@ -46,13 +51,20 @@ int			realtime_client_queue_soft_time;
 int			realtime_max_wal_retained;
 char	   *realtime_topic;
 
-/* The variable that the server sees: SECRET_MASK or ''. */
+/* The variables that the server sees: always SECRET_MASK. */
 static char *jwt_secret_shown;
+static char *api_keys_shown;
 
 static bool check_jwt_secret(char **newval, void **extra, GucSource source);
 static void assign_jwt_secret(const char *newval, void *extra);
+static const char *show_jwt_secret(void);
+static bool check_api_keys(char **newval, void **extra, GucSource source);
+static void assign_api_keys(const char *newval, void *extra);
+static const char *show_api_keys(void);
+static bool check_claim_validators(char **newval, void **extra, GucSource source);
 static bool check_partition_clock(char **newval, void **extra, GucSource source);
 static void define_restart_settings(void);
+static void define_keys(void);
 static void define_limits(void);
 static void define_queues(void);
 
@@ -67,14 +79,10 @@ settings_define(bool preloaded)
 		return;
 
 	define_restart_settings();
+	define_keys();
 	define_limits();
 	define_queues();
 
-	DefineCustomStringVariable("realtime.jwt_secret",
-							   "Secret that HS256, HS384 and HS512 tokens are verified with.",
-							   "At least 32 bytes. Without it every token that needs it is refused.",
-							   &jwt_secret_shown, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL,
-							   check_jwt_secret, assign_jwt_secret, NULL);
 	DefineCustomStringVariable("realtime.allowed_roles",
 							   "Roles that a token may select.",
 							   "Superusers, replication roles and predefined roles are out of reach of tokens even if they are listed.",
@@ -145,6 +153,30 @@ define_restart_settings(void)
 }
 
 static void
+define_keys(void)
+{
+	DefineCustomStringVariable("realtime.jwt_secret",
+							   "Secret that HS256, HS384 and HS512 tokens are verified with.",
+							   "At least 32 bytes. Without it every token that needs it is refused.",
+							   &jwt_secret_shown, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL,
+							   check_jwt_secret, assign_jwt_secret, show_jwt_secret);
+	DefineCustomStringVariable("realtime.jwks_file",
+							   "File with a JSON Web Key Set, from which a token chooses its key by kid.",
+							   "Relative to the data directory. It is read again when it changes.",
+							   &realtime_jwks_file, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.claim_validators",
+							   "Claims that every token must have, with their values, as a JSON object.",
+							   NULL, &realtime_claim_validators, "", PGC_SIGHUP, 0,
+							   check_claim_validators, NULL, NULL);
+	DefineCustomStringVariable("realtime.api_keys",
+							   "Opaque keys and the roles that they stand for.",
+							   "As in: sb_publishable_x = anon, sb_secret_y = service_role.",
+							   &api_keys_shown, "", PGC_SIGHUP, GUC_SUPERUSER_ONLY | GUC_NO_SHOW_ALL,
+							   check_api_keys, assign_api_keys, show_api_keys);
+}
+
+static void
 define_limits(void)
 {
 	DefineCustomIntVariable("realtime.max_clients",
@@ -206,34 +238,40 @@ settings_max_payload(void)
 	return Min((Size) realtime_max_payload_size, fits);
 }
 
+bool
+settings_have_keys(void)
+{
+	return realtime_jwt_secret[0] != '\0' || realtime_jwks_file[0] != '\0' || realtime_api_keys[0] != '\0';
+}
+
+/* What is wrong with a secret, as a sentence that holds nothing of it; false: nothing. */
+typedef bool (*SecretFault) (const char *secret, char *text, Size size);
+
 /*
- * The secret itself is kept in *extra, and what the server sees as the value is a mask: the postmaster logs each
- * changed value on SIGHUP, and errors quote the value that was refused. A parallel worker is handed the mask; it
- * keeps the secret that it has inherited.
+ * A check hook's work for a setting that nobody may see. The value itself is kept in *extra, and what the server sees as
+ * the value is a mask, the same for every value, also for none: when the one that it sees has changed on SIGHUP, the
+ * postmaster logs the new one as it stands in the file. Errors would quote the value too. A parallel worker is handed the
+ * mask; it keeps what it has inherited, which is in use.
  */
 static bool
-check_jwt_secret(char **newval, void **extra, GucSource source)
+hide_secret(const char *name, const char *in_use, SecretFault fault, char **newval, void **extra)
 {
-	const char *secret = *newval;
+	const char *secret = strcmp(*newval, SECRET_MASK) == 0 ? in_use : *newval;
 	size_t		length = strlen(secret);
+	char		text[160];
 	char	   *kept;
 	char	   *shown;
 
-	if (strcmp(secret, SECRET_MASK) == 0)
-	{
-		secret = realtime_jwt_secret;
-		length = strlen(secret);
-	}
-	if (length > 0 && length < REALTIME_MIN_SECRET)
+	if (fault(secret, text, sizeof(text)))
 	{
 		GUC_check_errcode(ERRCODE_INVALID_PARAMETER_VALUE);
-		GUC_check_errmsg("invalid value for parameter \"%s\"", "realtime.jwt_secret");
-		GUC_check_errdetail("The secret has %zu bytes, at least %d are needed.", length, REALTIME_MIN_SECRET);
+		GUC_check_errmsg("invalid value for parameter \"%s\"", name);
+		GUC_check_errdetail("%s", text);
 		return false;
 	}
 
 	kept = setting_malloc(length + 1);
-	shown = setting_strdup(length > 0 ? SECRET_MASK : "");
+	shown = setting_strdup(SECRET_MASK);
 	if (kept == NULL || shown == NULL)
 	{
 		GUC_check_errcode(ERRCODE_OUT_OF_MEMORY);
@@ -248,10 +286,58 @@ check_jwt_secret(char **newval, void **extra, GucSource source)
 	return true;
 }
 
+static bool
+jwt_secret_fault(const char *secret, char *text, Size size)
+{
+	size_t		length = strlen(secret);
+
+	snprintf(text, size, "The secret has %zu bytes, at least %d are needed.", length, REALTIME_MIN_SECRET);
+	return length > 0 && length < REALTIME_MIN_SECRET;
+}
+
+static bool
+check_jwt_secret(char **newval, void **extra, GucSource source)
+{
+	return hide_secret("realtime.jwt_secret", realtime_jwt_secret, jwt_secret_fault, newval, extra);
+}
+
 static void
 assign_jwt_secret(const char *newval, void *extra)
 {
 	realtime_jwt_secret = extra != NULL ? extra : "";
+}
+
+static const char *
+show_jwt_secret(void)
+{
+	return realtime_jwt_secret[0] != '\0' ? SECRET_MASK : "";
+}
+
+static bool
+check_api_keys(char **newval, void **extra, GucSource source)
+{
+	return hide_secret("realtime.api_keys", realtime_api_keys, api_keys_fault, newval, extra);
+}
+
+static void
+assign_api_keys(const char *newval, void *extra)
+{
+	realtime_api_keys = extra != NULL ? extra : "";
+}
+
+static const char *
+show_api_keys(void)
+{
+	return realtime_api_keys[0] != '\0' ? SECRET_MASK : "";
+}
+
+static bool
+check_claim_validators(char **newval, void **extra, GucSource source)
+{
+	if (jwt_claim_validators_valid(slice_cstring(*newval)))
+		return true;
+	GUC_check_errdetail("It must be a JSON object such as {\"iss\": \"https://example.org\"}, or empty.");
+	return false;
 }
 
 /* Accept what the input function of timestamp accepts, apart from infinity. */

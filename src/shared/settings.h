@@ -25,6 +25,9 @@ extern int	realtime_bus_size;			/* MB */
 
 /* reload with SIGHUP */
 extern char *realtime_jwt_secret;		/* '' or at least REALTIME_MIN_SECRET bytes */
+extern char *realtime_jwks_file;		/* '' or a path, relative to the data directory */
+extern char *realtime_claim_validators; /* '' or a JSON object */
+extern char *realtime_api_keys;		/* see api_keys.h */
 extern char *realtime_allowed_roles;	/* identifiers, separated by commas */
 extern bool realtime_private_only;
 extern int	realtime_max_questions_per_client;
@@ -46,6 +49,9 @@ extern int	realtime_max_wal_retained;	/* MB */
 
 /* not a setting: what realtime.topic() and policies read */
 extern char *realtime_topic;
+
+/* Is there something that tokens could be verified with: a secret, a file with keys, an opaque key? */
+extern bool settings_have_keys(void);
 
 /* Define realtime.topic, and, if preloaded, all others; then reserve the prefix. _PG_init. */
 extern void settings_define(bool preloaded);

@@ -135,6 +135,8 @@ check_secret(void)
 {
 	if (realtime_jwt_secret[0] != '\0')
 		put("jwt_secret", true, "realtime.jwt_secret is set", NULL);
+	else if (settings_have_keys())
+		put("jwt_secret", true, "realtime.jwt_secret is not set, but realtime.jwks_file or realtime.api_keys is", NULL);
 	else
 		put("jwt_secret", false, "realtime.jwt_secret is not set: every token is refused",
 			psprintf("Set realtime.jwt_secret to at least %d random bytes and reload the configuration.",

@@ -15,6 +15,7 @@ rooms=(
 	"wire:"
 	"shared:wire"
 	"wal:shared wire"
+	"access:shared wire"
 	"sql:shared wire launcher wal"
 	"launcher:shared wire wal"
 	"listener:shared wire"
