@@ -14,7 +14,7 @@ select to_regprocedure('auth.uid()') is not null as uid, to_regrole('anon') is n
 
 create extension realtime;
 select wait_until($$ (select count(*) = 6 from pg_inherits where inhparent = 'realtime.messages'::regclass) $$);
-select wait_until($$ (select count(*) = 3 from realtime.workers where state = 'running') $$);
+select wait_until($$ (select count(*) = 5 from realtime.workers where state = 'running') $$);
 -- its schema can't be another
 drop extension realtime;
 create extension realtime schema public;

@@ -1,6 +1,6 @@
 -- realtime.health() and the views.
 
-select wait_until($$ (select count(*) = 3 from realtime.workers where state = 'running') $$);
+select wait_until($$ (select count(*) = 5 from realtime.workers where state = 'running') $$);
 select wait_until($$ (select ok from realtime.health() where "check" = 'replication') $$);
 select "check", ok, hint from realtime.health();
 -- every row that is not well says what to do

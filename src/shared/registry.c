@@ -37,6 +37,7 @@ typedef struct Entry
 	WorkerInfo	info;
 	TimestampTz attached_at;	/* and the pause at its start is over */
 	int			short_lives;	/* processes in a row that ended within SHORT_LIFE of their start */
+	bool		left;			/* the last one was not wanted any more, and left by itself */
 } Entry;
 
 typedef struct Registry
@@ -134,7 +135,7 @@ detach(int code, Datum argument)
 	mine = NULL;
 }
 
-/* The first short life costs nothing: a worker that leaves because it is not wanted may well be short-lived. */
+/* The first one may have been bad luck. */
 static int
 pause_after(int short_lives)
 {
@@ -153,12 +154,16 @@ registry_attach(WorkerKind kind, int index)
 	taken = entry->info.pid != 0;
 	if (!taken)
 	{
-		if (entry->info.generation > 0 &&
-			!TimestampDifferenceExceeds(entry->attached_at, now, SHORT_LIFE))
-			entry->short_lives++;
-		else
-			entry->short_lives = 0;
-		pause = pause_after(entry->short_lives);
+		if (!entry->left)
+		{
+			if (entry->info.generation > 0 &&
+				!TimestampDifferenceExceeds(entry->attached_at, now, SHORT_LIFE))
+				entry->short_lives++;
+			else
+				entry->short_lives = 0;
+			pause = pause_after(entry->short_lives);
+		}
+		entry->left = false;
 		entry->attached_at = TimestampTzPlusMilliseconds(now, pause);
 		entry->info.pid = MyProcPid;
 		entry->info.procno = MY_PROC_NUMBER;
@@ -176,6 +181,14 @@ registry_attach(WorkerKind kind, int index)
 	/* Not before_shmem_exit: whoever waits for us to be gone must find our replication slot gone too. */
 	on_shmem_exit(detach, (Datum) 0);
 	return pause;
+}
+
+void
+registry_note_leaving(void)
+{
+	SpinLockAcquire(&mine->mutex);
+	mine->left = true;
+	SpinLockRelease(&mine->mutex);
 }
 
 void

@@ -62,6 +62,9 @@ extern void registry_shmem_init(void);
  */
 extern int	registry_attach(WorkerKind kind, int index);
 
+/* This worker is about to exit because it is not wanted: the next process for its entry need not pause. */
+extern void registry_note_leaving(void);
+
 /*
  * Say what this worker is at. detail and hint may be NULL; they are cut to WORKER_DETAIL_SIZE. Called by the worker
  * itself; never throws, may be called within libwebsockets callbacks.

@@ -123,5 +123,6 @@ worker_reload_if_asked(void)
 void
 worker_leave(void)
 {
+	registry_note_leaving();
 	proc_exit(1);
 }
