@@ -18,7 +18,7 @@ PG_CFLAGS = -std=gnu11 -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wn
 PG_CFLAGS += $(if $(findstring clang,$(CC)),-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes)
 PG_CPPFLAGS = -Isrc
 # Calls within the library stay there, whatever the server or another library exports under the same name.
-SHLIB_LINK = -Wl,-Bsymbolic -lwebsockets -luv -lcrypto
+SHLIB_LINK = -Wl,-Bsymbolic -lwebsockets -luv -lssl -lcrypto
 
 # PostgreSQL 15 is the test bed; PG_CONFIG chooses another.
 PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_config)

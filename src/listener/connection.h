@@ -60,6 +60,7 @@ typedef struct Connection
 	uint64		serial;			/* unique in this process; the id in realtime.connections */
 	ConnectionState state;
 	struct lws *wsi;			/* NULL: none */
+	struct Tls *tls;			/* NULL: plain; server.c */
 	uint8		vsn;			/* PHX_V1 or PHX_V2 from the upgrade on; before that 0 */
 	bool		over_limit;		/* accepted only to be told that there are too many */
 	bool		counted_unjoined;

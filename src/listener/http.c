@@ -13,6 +13,7 @@
 #include "listener/output.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
+#include "wire/origin.h"
 #include "wire/url.h"
 
 #define JSON_TYPE		"application/json; charset=utf-8"
@@ -320,6 +321,16 @@ upgrade(Request *request, Slice key, Token *token, int vsn)
 	connection_upgraded(request->connection, token, policy_headers(request->head), vsn);
 }
 
+/* May a page of this origin connect? A client that names none is no browser. */
+static bool
+origin_may_connect(const Request *request)
+{
+	Slice		origin;
+
+	return !http_header(request->head, SLICE_LITERAL("origin"), &origin) ||
+		origin_allowed(slice_cstring(realtime_allowed_origins), origin);
+}
+
 /*
  * The checks of PROTOCOL 1.4 in their order.
  */
@@ -341,6 +352,8 @@ connect_websocket(Request *request)
 		answer(request, 403, NULL, SLICE_EMPTY, NULL);
 	else if (!check_handshake(request, &key))
 		;
+	else if (!origin_may_connect(request))
+		refuse(request, 403, SLICE_LITERAL("Origin not allowed"));
 	else if (!requested_key(request, &api_key))
 		refuse(request, 401, JWT_API_KEY_MISSING);
 	else if ((token = token_verify(api_key, NULL, &refusal)) == NULL)
@@ -376,6 +389,22 @@ is_preflight(const Request *request)
 }
 
 static void
+answer_preflight(Request *request)
+{
+	char		buffer[512 + ORIGIN_CORS_BOUND];
+	Writer		w = writer_fixed(buffer, sizeof(buffer));
+	Slice		origin = SLICE_EMPTY;
+
+	(void) http_header(request->head, SLICE_LITERAL("origin"), &origin);
+	origin_write_cors(&w, slice_cstring(realtime_allowed_origins), origin);
+	writer_literal(&w, "access-control-allow-methods: POST, OPTIONS\r\n"
+				   "access-control-allow-headers: authorization, apikey, content-type, x-client-info\r\n"
+				   "access-control-max-age: 86400\r\n");
+	writer_char(&w, '\0');
+	answer(request, 204, NULL, SLICE_EMPTY, buffer);
+}
+
+static void
 route(Request *request)
 {
 	UrlRoute	where = url_route(request->head->path);
@@ -393,11 +422,7 @@ route(Request *request)
 			answer_api(request, 429, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Too many requests\"}"), NULL);
 	}
 	else if (is_preflight(request))
-		answer(request, 204, NULL, SLICE_EMPTY,
-			   "access-control-allow-origin: *\r\n"
-			   "access-control-allow-methods: POST, OPTIONS\r\n"
-			   "access-control-allow-headers: authorization, apikey, content-type, x-client-info\r\n"
-			   "access-control-max-age: 86400\r\n");
+		answer_preflight(request);
 	else if (slice_equal(request->head->path, SLICE_LITERAL("/metrics")) && reads)
 		answer(request, 403, NULL, SLICE_EMPTY, NULL);
 	else

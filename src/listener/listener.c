@@ -110,6 +110,12 @@ open_sockets(void)
 static void
 reloaded(void)
 {
+	sockets_reloaded(listener);
+	if (sockets_incomplete())
+	{
+		retry_pause = RETRY_MIN;
+		retry_at = Max(connection_clock(), 1);
+	}
 	keys_reload();
 	if (realtime_private_only && !known_private_only)
 		channels_disconnect_public();

@@ -262,14 +262,15 @@ flush(Connection *connection)
 	{
 		Size		bytes;
 		const unsigned char *from = gather(connection, &bytes);
-		ssize_t		sent = server_send(connection, from, bytes);
+		bool		full;
+		ssize_t		sent = server_send(connection, from, bytes, &full);
 
 		if (sent < 0)
 			return false;
 		tally(COUNTER_BYTES_SENT, sent);
 		advance(connection, sent);
 		total += sent;
-		if ((Size) sent < bytes)
+		if (full)
 		{
 			connection->blocked = true;
 			server_want_writeable(connection);
@@ -284,7 +285,7 @@ flush(Connection *connection)
 	return true;
 }
 
-/* Write, and end what then has nothing left to get. False: the socket is broken. */
+/* Write, and end what then has nothing left to get: also what TLS has kept is sent. False: the socket is broken. */
 static bool
 serve(Connection *connection)
 {
@@ -293,7 +294,8 @@ serve(Connection *connection)
 		connection_cut(connection);
 		return false;
 	}
-	if (connection->state == CONNECTION_CLOSING && connection->queue_head == connection->queue_count)
+	if (connection->state == CONNECTION_CLOSING && connection->queue_head == connection->queue_count &&
+		!connection->blocked)
 		connection_drained(connection);
 	return true;
 }

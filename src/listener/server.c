@@ -1,6 +1,6 @@
 /*
  * server.c
- *	  libwebsockets: its context, its log and its callback.
+ *	  libwebsockets: its context, its log and its callback; and whether a connection is plain or TLS.
  *
  * Nothing that libwebsockets calls may throw: no ereport above LOG, no palloc, no interrupts, no catalog.
  *
@@ -12,17 +12,29 @@
 
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <libwebsockets.h>
 #include <uv.h>
 
+#include "listener/certificate.h"
 #include "listener/input.h"
 #include "listener/output.h"
 #include "listener/server.h"
+#include "listener/tls.h"
 #include "shared/settings.h"
 
 #define SERVICE_BUFFER		(64 * 1024) /* bytes, for the process: what is read from a socket at a time */
 #define FILES_BESIDES		512		/* descriptors that are no clients */
+
+/* For a client that speaks HTTP to a TLS port. */
+static const char speaks_http[] =
+"HTTP/1.1 400 Bad Request\r\n"
+"content-type: text/plain; charset=utf-8\r\n"
+"content-length: 47\r\n"
+"connection: close\r\n"
+"\r\n"
+"Client sent an HTTP request to an HTTPS server.";
 
 static struct lws_context *context;
 static struct lws_vhost *vhost;
@@ -84,12 +96,36 @@ server_start(uv_loop_t *loop)
 	return vhost != NULL;
 }
 
+/* libwebsockets has let go of the socket, or never took it. */
+static void
+gone(Connection *connection)
+{
+	tls_free(connection->tls);
+	connection->tls = NULL;
+	connection_gone(connection);
+}
+
+/* Without a certificate a connection must not become a plain one. */
+static bool
+begin_tls(Connection *connection, int fd)
+{
+	if (certificate_context() != NULL)
+		connection->tls = tls_new(certificate_context(), fd);
+	return connection->tls != NULL;
+}
+
 void
 server_adopt(Connection *connection, int fd)
 {
 	lws_adopt_desc_t description;
 	struct lws *wsi;
 
+	if (realtime_ssl && !begin_tls(connection, fd))
+	{
+		close(fd);
+		gone(connection);
+		return;
+	}
 	memset(&description, 0, sizeof(description));
 	description.vh = vhost;
 	description.type = LWS_ADOPT_SOCKET;
@@ -97,23 +133,26 @@ server_adopt(Connection *connection, int fd)
 	description.opaque = connection_handle(connection);
 	wsi = lws_adopt_descriptor_vhost_via_info(&description);
 	if (wsi == NULL)
-		connection_gone(connection);
+		gone(connection);
 	else if (connection->state == CONNECTION_HTTP)
 		connection->wsi = wsi;
 }
 
 ssize_t
-server_send(Connection *connection, const unsigned char *data, Size length)
+server_send(Connection *connection, const unsigned char *data, Size length, bool *full)
 {
 	ssize_t		sent;
 
 	if (connection->wsi == NULL)
 		return -1;
+	if (connection->tls != NULL)
+		return tls_send(connection->tls, data, length, full);
 	do
 		sent = send(lws_get_socket_fd(connection->wsi), data, length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
-		return 0;
+		sent = 0;
+	*full = sent < (ssize_t) length;
 	return sent;
 }
 
@@ -127,8 +166,61 @@ server_want_writeable(Connection *connection)
 void
 server_shutdown(Connection *connection, int how)
 {
+	if (connection->tls != NULL)
+		tls_end(connection->tls);
 	if (connection->wsi != NULL)
 		(void) shutdown(lws_get_socket_fd(connection->wsi), how);
+}
+
+/* Told in plain text, which is what it understands; then it is closed as after any other answer. */
+static void
+refuse_plain_http(Connection *connection)
+{
+	tls_free(connection->tls);
+	connection->tls = NULL;
+	(void) send(lws_get_socket_fd(connection->wsi), speaks_http, sizeof(speaks_http) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	connection_finish(connection);
+}
+
+/* Bytes have come on a connection with TLS. False: it has ended. */
+static bool
+received_tls(Connection *connection, const char *data, Size length)
+{
+	char	   *plain;
+	int			read = 0;
+
+	if (connection->state == CONNECTION_CUT)
+		return true;
+	if (tls_is_plain_http(connection->tls, data, length))
+	{
+		refuse_plain_http(connection);
+		return true;
+	}
+	tls_feed(connection->tls, data, length);
+	while (connection->state != CONNECTION_CUT && (read = tls_read(connection->tls, &plain)) > 0)
+		input_received(connection, plain, read);
+	if (read < 0)
+		tls_end(connection->tls);
+	else if (tls_has_unsent(connection->tls))
+		server_want_writeable(connection);
+	return read >= 0;
+}
+
+/* The socket takes more: what TLS has kept comes first. False: it is broken. */
+static bool
+writeable(Connection *connection)
+{
+	if (connection->tls != NULL)
+	{
+		if (!tls_flush(connection->tls))
+			return false;
+		if (tls_has_unsent(connection->tls))
+		{
+			server_want_writeable(connection);
+			return true;
+		}
+	}
+	return output_writeable(connection);
 }
 
 /* libwebsockets also calls without a connection, or for one that is gone. -1 makes it close the socket. */
@@ -146,14 +238,16 @@ callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in
 		case LWS_CALLBACK_RAW_RX:
 			if (connection == NULL)
 				return -1;
+			if (connection->tls != NULL)
+				return received_tls(connection, in, len) ? 0 : -1;
 			input_received(connection, in, len);
 			return 0;
 		case LWS_CALLBACK_RAW_WRITEABLE:
-			return connection != NULL && output_writeable(connection) ? 0 : -1;
+			return connection != NULL && writeable(connection) ? 0 : -1;
 		case LWS_CALLBACK_RAW_CLOSE:
 		case LWS_CALLBACK_WSI_DESTROY:
 			if (connection != NULL)
-				connection_gone(connection);
+				gone(connection);
 			return 0;
 		default:
 			return 0;

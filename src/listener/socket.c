@@ -21,6 +21,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "listener/certificate.h"
 #include "listener/connection.h"
 #include "listener/server.h"
 #include "listener/socket.h"
@@ -32,6 +33,7 @@
 #define MAX_SOCKETS			32
 #define BACKLOG				4096	/* the kernel has a limit of its own */
 #define ACCEPT_BATCH		128
+#define ACCEPT_BATCH_TLS	16		/* a handshake may take a millisecond, and the others must not wait for many */
 #define ACCEPT_PAUSE		500		/* ms */
 
 /* Connections beyond max_clients and max_unjoined that are let in far enough to be told so; more are told blindly. */
@@ -42,7 +44,7 @@ typedef struct Socket
 	int			fd;
 	char		name[64];		/* address and port */
 	struct sockaddr_storage address;
-	uv_poll_t	poll;
+	uv_poll_t  *poll;			/* malloc'ed: libuv lets go of it only in the turn after uv_close */
 } Socket;
 
 /* What went wrong, for the log and for realtime.workers; the last thing wins. */
@@ -58,6 +60,7 @@ static int	socket_count;
 static bool incomplete;
 static uint64 paused_until;		/* loop clock, ms; 0: accepting */
 static Trouble logged;
+static CertificateFault certificate_fault;	/* empty: none */
 
 /* A connection that can't be served is told so without having been heard. */
 static const char too_many[] =
@@ -182,20 +185,22 @@ open_address(uv_loop_t *loop, int listener, const struct addrinfo *info)
 	fd = bound_socket(info, true);
 	if (fd < 0)
 		return false;
-	if (listen(fd, BACKLOG) < 0 || uv_poll_init(loop, &new_socket->poll, fd) != 0)
+	new_socket->poll = malloc(sizeof(uv_poll_t));
+	if (new_socket->poll == NULL || listen(fd, BACKLOG) < 0 || uv_poll_init(loop, new_socket->poll, fd) != 0)
 	{
 		int			save_errno = errno;
 
+		free(new_socket->poll);
 		close(fd);
 		errno = save_errno;
 		return false;
 	}
 	new_socket->fd = fd;
-	new_socket->poll.data = new_socket;
+	new_socket->poll->data = new_socket;
 	memset(&new_socket->address, 0, sizeof(new_socket->address));
 	memcpy(&new_socket->address, info->ai_addr, info->ai_addrlen);
 	format_address(info->ai_addr, info->ai_addrlen, true, new_socket->name, sizeof(new_socket->name));
-	uv_poll_start(&new_socket->poll, UV_READABLE, accept_some);
+	uv_poll_start(new_socket->poll, UV_READABLE, accept_some);
 	socket_count++;
 	return true;
 }
@@ -274,6 +279,57 @@ describe_sockets(char *text, size_t size)
 
 	for (int i = 0; i < socket_count && used < size; i++)
 		used += snprintf(text + used, size - used, "%s%s", i > 0 ? ", " : "", sockets[i].name);
+	if (realtime_ssl && used < size)
+		snprintf(text + used, size - used, " with TLS");
+}
+
+/*
+ * Read the certificate. Each listener does, and the first logs what is wrong: after each reload, and while it tries
+ * again by itself, when it has changed.
+ */
+static void
+load_certificate(int listener, bool reloaded)
+{
+	CertificateFault fault = {0};
+	bool		loaded = certificate_load(&fault);
+
+	if (!loaded && (reloaded || strcmp(fault.detail, certificate_fault.detail) != 0))
+		ereport(listener == 0 ? LOG : DEBUG1,
+				(errmsg("realtime listener: %s", fault.detail),
+				 errdetail("%s", certificate_context() != NULL ?
+						   "The certificate that was loaded before stays in use." :
+						   "Connections are refused until a certificate can be loaded."),
+				 errhint("%s", fault.hint)));
+	certificate_fault = fault;
+}
+
+/*
+ * For realtime.workers and health(). True: connections can be served, without TLS if that is off; what is wrong with the
+ * files while an older certificate is in use is told beside the addresses.
+ */
+static bool
+publish_certificate(void)
+{
+	char		detail[WORKER_DETAIL_SIZE];
+	bool		usable = !realtime_ssl || certificate_context() != NULL;
+
+	snprintf(detail, sizeof(detail), "the old certificate stays in use: %s", certificate_fault.detail);
+	if (usable && certificate_fault.detail[0] != '\0')
+		state_set_trouble(STATE_TLS, detail, certificate_fault.hint);
+	else
+		state_set_trouble(STATE_TLS, NULL, NULL);
+	if (!usable)
+		state_set(WORKER_FAILING, certificate_fault.detail, certificate_fault.hint);
+	return usable;
+}
+
+/* Have a certificate if one is needed. False: there is none, and nobody is served. */
+static bool
+certificate_ready(int listener)
+{
+	if (realtime_ssl && (certificate_context() == NULL || certificate_fault.detail[0] != '\0'))
+		load_certificate(listener, false);
+	return publish_certificate();
 }
 
 /* Has a listener before us met the same trouble, and logged it? */
@@ -299,19 +355,29 @@ log_trouble(int listener, const Trouble *trouble)
 	logged = *trouble;
 }
 
+/* For realtime.workers and health(): the addresses that are served, or what is wrong with others. */
+static void
+publish_state(const Trouble *trouble)
+{
+	char		served[WORKER_DETAIL_SIZE];
+
+	describe_sockets(served, sizeof(served));
+	if (socket_count == 0)
+		state_set(WORKER_FAILING, trouble->detail, trouble->hint);
+	else
+		state_set(WORKER_RUNNING, trouble->any ? trouble->detail : served, trouble->any ? trouble->hint : NULL);
+}
+
 static void
 report(int listener, const Trouble *trouble)
 {
 	char		served[WORKER_DETAIL_SIZE];
 
 	log_trouble(listener, trouble);
+	publish_state(trouble);
 	if (socket_count == 0)
-	{
-		state_set(WORKER_FAILING, trouble->detail, trouble->hint);
 		return;
-	}
 	describe_sockets(served, sizeof(served));
-	state_set(WORKER_RUNNING, trouble->any ? trouble->detail : served, trouble->any ? trouble->hint : NULL);
 	ereport(trouble->any ? DEBUG1 : LOG, (errmsg_internal("realtime listener: %s", served)));
 }
 
@@ -324,6 +390,12 @@ sockets_open(uv_loop_t *loop, int listener)
 	bool		serving = socket_count > 0;
 	List	   *entries;
 	ListCell   *cell;
+
+	if (!certificate_ready(listener))
+	{
+		incomplete = true;
+		return false;
+	}
 
 	/* the first listener finds out whether the port is free */
 	if (listener > 0 && !sibling_runs(listener))
@@ -357,7 +429,33 @@ sockets_open(uv_loop_t *loop, int listener)
 bool
 sockets_incomplete(void)
 {
-	return incomplete;
+	return incomplete || (realtime_ssl && certificate_fault.detail[0] != '\0');
+}
+
+/* A certificate may have been renewed under the name that it had, so it is read whatever was reloaded. */
+void
+sockets_reloaded(int listener)
+{
+	if (realtime_ssl)
+		load_certificate(listener, true);
+	else
+	{
+		certificate_forget();
+		certificate_fault = (CertificateFault) {0};
+	}
+	if (!publish_certificate())
+	{
+		sockets_close();
+		incomplete = true;
+	}
+	else if (socket_count > 0)
+		publish_state(&logged);
+}
+
+static void
+free_poll(uv_handle_t *handle)
+{
+	free(handle);
 }
 
 void
@@ -365,7 +463,7 @@ sockets_close(void)
 {
 	for (int i = 0; i < socket_count; i++)
 	{
-		uv_poll_stop(&sockets[i].poll);
+		uv_close((uv_handle_t *) sockets[i].poll, free_poll);
 		close(sockets[i].fd);
 	}
 	socket_count = 0;
@@ -381,7 +479,7 @@ pause_accepting(int error)
 					 "Raise the limit of open files, or lower realtime.max_clients." :
 					 "The next attempt is made in half a second.")));
 	for (int i = 0; i < socket_count; i++)
-		uv_poll_stop(&sockets[i].poll);
+		uv_poll_stop(sockets[i].poll);
 	paused_until = connection_clock() + ACCEPT_PAUSE;
 }
 
@@ -392,7 +490,7 @@ sockets_resume(void)
 		return;
 	paused_until = 0;
 	for (int i = 0; i < socket_count; i++)
-		uv_poll_start(&sockets[i].poll, UV_READABLE, accept_some);
+		uv_poll_start(sockets[i].poll, UV_READABLE, accept_some);
 }
 
 int64
@@ -417,7 +515,8 @@ turn_away(int fd)
 {
 	char		heard[1024];
 
-	(void) send(fd, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+	if (!realtime_ssl)
+		(void) send(fd, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
 	(void) shutdown(fd, SHUT_WR);
 	(void) recv(fd, heard, sizeof(heard), MSG_DONTWAIT);
 	close(fd);
@@ -455,7 +554,9 @@ accept_some(uv_poll_t *poll, int status, int events)
 {
 	Socket	   *from = poll->data;
 
-	for (int i = 0; i < ACCEPT_BATCH && paused_until == 0; i++)
+	int			batch = realtime_ssl ? ACCEPT_BATCH_TLS : ACCEPT_BATCH;
+
+	for (int i = 0; i < batch && paused_until == 0; i++)
 	{
 		struct sockaddr_storage address;
 		socklen_t	length = sizeof(address);

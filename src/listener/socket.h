@@ -14,8 +14,14 @@ struct uv_loop_s;
  */
 extern bool sockets_open(struct uv_loop_s *loop, int listener);
 
-/* Is there an address that could not be served yet? */
+/* Is there an address, or a certificate, that could not be used yet? */
 extern bool sockets_incomplete(void);
+
+/*
+ * Settings were reloaded: read the certificate again, for new connections. If it can't be used, the one that was
+ * loaded before is kept; if there is none, connections are refused and sockets_incomplete is true.
+ */
+extern void sockets_reloaded(int listener);
 
 /* No more connections. */
 extern void sockets_close(void);

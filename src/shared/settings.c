@@ -16,6 +16,7 @@
 #include "shared/registry.h"
 #include "shared/settings.h"
 #include "wire/jwt.h"
+#include "wire/origin.h"
 
 /* What SHOW and pg_settings give instead of a secret. */
 #define SECRET_MASK		"<hidden>"
@@ -49,6 +50,10 @@ int			realtime_client_queue_size;
 int			realtime_client_queue_soft;
 int			realtime_client_queue_soft_time;
 int			realtime_max_wal_retained;
+bool		realtime_ssl;
+char	   *realtime_ssl_cert_file;
+char	   *realtime_ssl_key_file;
+char	   *realtime_allowed_origins;
 char	   *realtime_topic;
 
 /* The variables that the server sees: always SECRET_MASK. */
@@ -63,8 +68,10 @@ static void assign_api_keys(const char *newval, void *extra);
 static const char *show_api_keys(void);
 static bool check_claim_validators(char **newval, void **extra, GucSource source);
 static bool check_partition_clock(char **newval, void **extra, GucSource source);
+static bool check_allowed_origins(char **newval, void **extra, GucSource source);
 static void define_restart_settings(void);
 static void define_keys(void);
+static void define_access(void);
 static void define_limits(void);
 static void define_queues(void);
 
@@ -82,6 +89,7 @@ settings_define(bool preloaded)
 	define_keys();
 	define_limits();
 	define_queues();
+	define_access();
 
 	DefineCustomStringVariable("realtime.allowed_roles",
 							   "Roles that a token may select.",
@@ -230,6 +238,30 @@ define_queues(void)
 							NULL, NULL, NULL);
 }
 
+static void
+define_access(void)
+{
+	DefineCustomBoolVariable("realtime.ssl",
+							 "Serve new connections with TLS only.",
+							 NULL, &realtime_ssl, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.ssl_cert_file",
+							   "File with the certificate for TLS.",
+							   "Empty: that of ssl_cert_file. It is read again on SIGHUP.",
+							   &realtime_ssl_cert_file, "", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.ssl_key_file",
+							   "File with the private key of that certificate.",
+							   "Empty: that of ssl_key_file. It is read again on SIGHUP.",
+							   &realtime_ssl_key_file, "", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.allowed_origins",
+							   "Origins of web pages that may connect, or '*' for all.",
+							   "A request without an Origin header comes from no browser and is not asked for one.",
+							   &realtime_allowed_origins, "*", PGC_SIGHUP, GUC_LIST_INPUT,
+							   check_allowed_origins, NULL, NULL);
+}
+
 Size
 settings_max_payload(void)
 {
@@ -337,6 +369,18 @@ check_claim_validators(char **newval, void **extra, GucSource source)
 	if (jwt_claim_validators_valid(slice_cstring(*newval)))
 		return true;
 	GUC_check_errdetail("It must be a JSON object such as {\"iss\": \"https://example.org\"}, or empty.");
+	return false;
+}
+
+static bool
+check_allowed_origins(char **newval, void **extra, GucSource source)
+{
+	Slice		wrong;
+
+	if (origin_list_valid(slice_cstring(*newval), &wrong))
+		return true;
+	GUC_check_errdetail("\"%.*s\" is no origin: scheme://host or scheme://host:port, without a path.",
+						(int) Min(wrong.len, 200), wrong.data);
 	return false;
 }
 

@@ -46,6 +46,10 @@ extern int	realtime_client_queue_size; /* kB */
 extern int	realtime_client_queue_soft; /* kB */
 extern int	realtime_client_queue_soft_time;	/* ms */
 extern int	realtime_max_wal_retained;	/* MB */
+extern bool realtime_ssl;
+extern char *realtime_ssl_cert_file;	/* '': the server's own */
+extern char *realtime_ssl_key_file;		/* '': the server's own */
+extern char *realtime_allowed_origins;	/* see wire/origin.h */
 
 /* not a setting: what realtime.topic() and policies read */
 extern char *realtime_topic;

@@ -113,6 +113,7 @@ need_check()
 	need clang clang clang-14
 	have_package libclang-rt-14-dev || ! have_command dpkg-query || want libclang-rt-14-dev
 	need diffutils diff
+	need openssl openssl
 	have_package ca-certificates || ! have_command dpkg-query || want ca-certificates
 	need_node
 }

@@ -2,6 +2,7 @@
 // WebSocket handshake shares.
 
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { within } from './poll.mjs';
 
 // Reads one HTTP answer from a socket: { status, headers, body, rest }. Bytes after a 101's headers
@@ -99,9 +100,9 @@ function parseChunks(bytes) {
   }
 }
 
-// Sends a request and reads its answer. A body may be text or bytes.
-export async function request(port, { method = 'GET', path, headers = {}, body }, seconds = 10) {
-  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+// Sends a request and reads its answer. A body may be text or bytes; tls: options of node:tls for a connection with TLS.
+export async function request(port, { method = 'GET', path, headers = {}, body, tls }, seconds = 10) {
+  const socket = tls ? connectTls({ port, host: '127.0.0.1', ...tls }) : connect({ port, host: '127.0.0.1', noDelay: true });
   const names = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
   const lines = [`${method} ${path} HTTP/1.1`];
   if (!names.has('host')) {

@@ -21,6 +21,8 @@ after(() => {
 });
 
 export class Instance {
+  // Options of node:tls, once the server serves TLS.
+  tls = undefined;
   #sessions = new Set();
   #shared;
 
@@ -128,10 +130,10 @@ export class Instance {
     return token(role, this.secret, claims);
   }
 
-  // A raw WebSocket connection, open and accepted.
+  // A raw WebSocket connection, open and accepted; with TLS if `tls` has options for it.
   async connect({ vsn = '2.0.0', key = this.token(), onFrame } = {}) {
     const socket = new RawSocket({ onFrame });
-    const answer = await socket.open(this.port, `/realtime/v1/websocket?apikey=${key}&vsn=${vsn}`);
+    const answer = await socket.open(this.port, `/realtime/v1/websocket?apikey=${key}&vsn=${vsn}`, {}, { tls: this.tls });
     if (answer.status !== 101) {
       throw new Error(`not accepted: ${answer.status} ${answer.body}`);
     }
@@ -139,7 +141,7 @@ export class Instance {
   }
 
   get(path) {
-    return request(this.port, { path });
+    return request(this.port, { path, tls: this.tls });
   }
 
   // The size of the server's log, for logSince.

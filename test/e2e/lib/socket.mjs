@@ -3,6 +3,7 @@
 
 import { createHash, randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { readAnswer } from './http.mjs';
 import { within } from './poll.mjs';
 
@@ -31,10 +32,11 @@ export class RawSocket {
     this.#onFrame = onFrame;
   }
 
-  // Connects and shakes hands. Returns the HTTP answer; the socket is open if its status is 101.
-  async open(port, path, headers = {}, { seconds = 10, host = '127.0.0.1' } = {}) {
+  // Connects and shakes hands; tls: options of node:tls for a connection with TLS. Returns the HTTP answer; the
+  // socket is open if its status is 101.
+  async open(port, path, headers = {}, { seconds = 10, host = '127.0.0.1', tls } = {}) {
     const key = randomBytes(16).toString('base64');
-    const socket = connect({ port, host, noDelay: true });
+    const socket = tls ? connectTls({ port, host, ...tls }) : connect({ port, host, noDelay: true });
     this.#socket = socket;
     socket.on('error', () => {});
     const answer = readAnswer(socket);
