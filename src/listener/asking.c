@@ -24,6 +24,9 @@ typedef struct Asking
 	uint64		question;
 	AskingFor	why;
 	bool		again;			/* policies have changed meanwhile */
+	AskingDone	done;			/* ASKING_CALLBACK: whom to tell */
+	void	   *owner;
+	uint32		tag;
 	KeptFrame  *first;			/* what was asked for, then what came after it */
 	KeptFrame  *last;
 	uint32		frames;
@@ -108,49 +111,93 @@ free_asking(Asking *asking)
 	free(asking);
 }
 
-bool
-asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
-			 const Incoming *incoming, int *retry_ms)
+/* One more for this connection; NULL if it has too many, or there is no memory. */
+static Asking *
+make_asking(Connection *connection, Slice topic, AskingFor why)
 {
-	Question	question = {
-		.kind = why == ASKING_WRITE ? QUESTION_WRITE : QUESTION_READ,
-		.presence = presence,
-		.topic = topic,
-		.role = token_role(token),
-		.sub = token_sub(token),
-		.claims = token_claims(token),
-		.headers = connection->headers
-	};
 	Asking	   *asking;
 
-	Assert(find(connection, topic) == NULL);
-	*retry_ms = 1000;
 	if (connection->asking_count >= (uint32) realtime_max_questions_per_client)
-		return false;
+		return NULL;
 	asking = calloc(1, offsetof(Asking, topic) + topic.len);
 	if (asking == NULL)
-		return false;
+		return NULL;
 	asking->connection = connection;
 	asking->why = why;
 	asking->topic_len = topic.len;
 	memcpy(asking->topic, topic.data, topic.len);
+	return asking;
+}
+
+/* Ask, and remember who did; false: the question was refused. */
+static bool
+ask(Asking *asking, bool presence, const Token *token, Slice headers, int *retry_ms)
+{
+	Connection *connection = asking->connection;
+	Question	question = {
+		.kind = asking->why == ASKING_WRITE || asking->why == ASKING_CALLBACK ? QUESTION_WRITE : QUESTION_READ,
+		.presence = presence,
+		.topic = topic_of(asking),
+		.role = token_role(token),
+		.sub = token_sub(token),
+		.claims = token_claims(token),
+		.headers = headers
+	};
+
+	asking->question = question_ask(listener, &question, retry_ms);
+	if (asking->question == NO_QUESTION)
+		return false;
+	asking->next = connection->askings;
+	connection->askings = asking;
+	connection->asking_count++;
+	open_questions[(uint32) asking->question] = asking;
+	return true;
+}
+
+bool
+asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
+			 const Incoming *incoming, int *retry_ms)
+{
+	Asking	   *asking;
+
+	Assert(find(connection, topic) == NULL);
+	*retry_ms = 1000;
+	asking = make_asking(connection, topic, why);
+	if (asking == NULL)
+		return false;
 	if (incoming != NULL && !keep(asking, incoming->frame, incoming->binary))
 	{
 		free_asking(asking);
 		return false;
 	}
-	asking->question = question_ask(listener, &question, retry_ms);
-	if (asking->question == NO_QUESTION)
+	if (!ask(asking, presence, token, connection->headers, retry_ms))
 	{
 		if (incoming != NULL)
 			connection->kept_bytes -= incoming->frame.len;
 		free_asking(asking);
 		return false;
 	}
-	asking->next = connection->askings;
-	connection->askings = asking;
-	connection->asking_count++;
-	open_questions[(uint32) asking->question] = asking;
+	return true;
+}
+
+bool
+asking_write_right(Connection *connection, Slice topic, const Token *token, Slice headers,
+				   AskingDone done, void *owner, uint32 tag, int *retry_ms)
+{
+	Asking	   *asking;
+
+	*retry_ms = 1000;
+	asking = make_asking(connection, topic, ASKING_CALLBACK);
+	if (asking == NULL)
+		return false;
+	asking->done = done;
+	asking->owner = owner;
+	asking->tag = tag;
+	if (!ask(asking, false, token, headers, retry_ms))
+	{
+		free_asking(asking);
+		return false;
+	}
 	return true;
 }
 
@@ -191,6 +238,12 @@ settle(Asking *asking, const Answer *answer)
 	Channel    *channel;
 
 	unlink_asking(asking);
+	if (asking->done != NULL)
+	{
+		asking->done(asking->owner, asking->tag, answer);
+		free_asking(asking);
+		return;
+	}
 	if (asking->why == ASKING_AGAIN && (channel = channel_find(connection, topic_of(asking))) != NULL)
 		channel_judged_again(channel, answer);
 	for (KeptFrame *frame = asking->first; frame != NULL; frame = frame->next)

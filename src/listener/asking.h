@@ -22,8 +22,12 @@ typedef enum AskingFor
 	ASKING_JOIN,				/* the frame is a phx_join */
 	ASKING_WRITE,				/* the frame is the first push that needs the right to write */
 	ASKING_REFRESH,				/* the frame is an access_token with another token than the channel's */
-	ASKING_AGAIN				/* no frame: policies may have changed */
+	ASKING_AGAIN,				/* no frame: policies may have changed */
+	ASKING_CALLBACK				/* no frame: asking_write_right */
 } AskingFor;
+
+/* Told of an answer, outside of callbacks of libwebsockets; may ask again. */
+typedef void (*AskingDone) (void *owner, uint32 tag, const Answer *answer);
 
 extern void asking_init(int listener);
 
@@ -33,6 +37,13 @@ extern void asking_init(int listener);
  */
 extern bool asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
 						 const Incoming *incoming, int *retry_ms);
+
+/*
+ * Ask whether this token, with these headers (a JSON object, or empty), may write broadcasts to a private topic. The
+ * answer goes to done, unless the connection is gone before or asking_drop was called. False: refused, as above.
+ */
+extern bool asking_write_right(Connection *connection, Slice topic, const Token *token, Slice headers,
+							   AskingDone done, void *owner, uint32 tag, int *retry_ms);
 
 /*
  * Is a question about this topic open? Then the frame is kept for later, or refused if too much is kept already, and
@@ -46,7 +57,7 @@ extern bool asking_again_later(Connection *connection, Slice topic);
 /* Handle the answers that have come, once per turn, outside of callbacks. */
 extern void asking_turn(void);
 
-/* The connection is gone: so are its questions. */
+/* The connection is gone, or does not want to know any more: nor are its questions asked. */
 extern void asking_drop(Connection *connection);
 
 #endif							/* REALTIME_LISTENER_ASKING_H */

@@ -14,6 +14,7 @@
 #include "listener/connection.h"
 #include "listener/input.h"
 #include "listener/output.h"
+#include "listener/rest.h"
 #include "listener/server.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
@@ -301,6 +302,7 @@ connection_gone(Connection *connection)
 		return;
 	connection->wsi = NULL;
 	asking_drop(connection);
+	rest_drop(connection);
 	channels_drop(connection);
 	output_free(connection);
 	input_drop(connection);
@@ -369,10 +371,10 @@ timer_fired(Timer *timer)
 
 	if (connection->state != CONNECTION_OPEN)
 	{
-		if (now_ms >= connection->deadline)
-			connection_cut(connection);
-		else
+		if (now_ms < connection->deadline)
 			connection_schedule(connection);
+		else if (!rest_too_late(connection))
+			connection_cut(connection);
 	}
 	else if (connection->over_soft_since != 0 &&
 			 now_ms >= connection->over_soft_since + realtime_client_queue_soft_time)

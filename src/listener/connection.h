@@ -22,6 +22,7 @@
 
 struct lws;
 struct Channel;
+struct RestCall;
 
 /* Longest message that a client may send, after reassembly (PROTOCOL 1.5). */
 #define CONNECTION_MAX_MESSAGE	5000000
@@ -100,6 +101,7 @@ typedef struct Connection
 	Size		input_size;
 	bool		input_started;
 	WsReader	reader;
+	struct RestCall *rest;		/* the request whose body is read, or that waits for the authorizers; rest.c */
 
 	Timer		timer;
 	uint64		deadline;		/* of the request, of the close, of lingering; loop clock, ms */

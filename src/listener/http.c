@@ -11,8 +11,10 @@
 #include "listener/channel.h"
 #include "listener/http.h"
 #include "listener/output.h"
+#include "listener/rest.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
+#include "wire/http_body.h"
 #include "wire/origin.h"
 #include "wire/url.h"
 
@@ -50,6 +52,8 @@ reason_phrase(int status)
 	{
 		case 200:
 			return "OK";
+		case 202:
+			return "Accepted";
 		case 204:
 			return "No Content";
 		case 400:
@@ -60,6 +64,12 @@ reason_phrase(int status)
 			return "Forbidden";
 		case 404:
 			return "Not Found";
+		case 413:
+			return "Request Entity Too Large";
+		case 415:
+			return "Unsupported Media Type";
+		case 422:
+			return "Unprocessable Entity";
 		case 429:
 			return "Too Many Requests";
 		case 431:
@@ -90,11 +100,27 @@ has_method(const Request *request, Slice method)
 	return request->head != NULL && slice_equal(request->head->method, method);
 }
 
+/* A client that sends requests and does not read the answers. */
+static bool
+has_no_room(const Connection *connection, Size bound)
+{
+	return connection->queued_bytes > 0 && connection->queued_bytes + bound > (Size) realtime_client_queue_size * 1024;
+}
+
 /* Answer. type NULL: no body; headers: further ones, each with its line end, may be NULL. */
 static void
 answer(Request *request, int status, const char *type, Slice body, const char *headers)
 {
-	Writer	   *w = frame_begin(2048 + body.len);
+	Size		bound = 2048 + body.len;
+	Writer	   *w;
+
+	if (has_no_room(request->connection, bound))
+	{
+		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
+		connection_cut(request->connection);
+		return;
+	}
+	w = frame_begin(bound);
 
 	writer_literal(w, "HTTP/1.1 ");
 	writer_int(w, status);
@@ -125,9 +151,8 @@ answer(Request *request, int status, const char *type, Slice body, const char *h
 		connection_finish(request->connection);
 }
 
-/* Count a request below /api; false: there are too many. */
-static bool
-count_api_request(void)
+bool
+http_count_request(void)
 {
 	uint64		second = connection_clock() / 1000;
 
@@ -150,6 +175,18 @@ answer_api(Request *request, int status, const char *type, Slice body, const cha
 			 rate.before, realtime_max_requests_per_second, Max(realtime_max_requests_per_second - rate.now, 0),
 			 more_headers == NULL ? "" : more_headers);
 	answer(request, status, type, body, headers);
+}
+
+void
+http_reply(Connection *connection, const HttpReply *reply)
+{
+	Request		request = {.connection = connection, .keep_alive = reply->keep_alive};
+	const char *type = reply->body.len > 0 ? JSON_TYPE : NULL;
+
+	if (reply->with_rate)
+		answer_api(&request, reply->status, type, reply->body, reply->headers);
+	else
+		answer(&request, reply->status, type, reply->body, reply->headers);
 }
 
 static void
@@ -258,9 +295,8 @@ requested_key(const Request *request, Slice *key)
 	}
 }
 
-/* The headers that policies may read on a socket: all whose name begins with x-, as a JSON object. */
 static void
-write_policy_headers(Writer *w, const HttpHead *head)
+write_policy_headers(Writer *w, const HttpHead *head, bool all)
 {
 	Slice		at = head->headers;
 	Slice		name;
@@ -270,7 +306,9 @@ write_policy_headers(Writer *w, const HttpHead *head)
 	writer_char(w, '{');
 	while (http_header_next(&at, &name, &value))
 	{
-		if (name.len < 2 || (name.data[0] | 0x20) != 'x' || name.data[1] != '-' || !slice_is_utf8(value))
+		if (!all && (name.len < 2 || (name.data[0] | 0x20) != 'x' || name.data[1] != '-'))
+			continue;
+		if (!slice_is_utf8(value))
 			continue;
 		if (!first)
 			writer_char(w, ',');
@@ -284,19 +322,18 @@ write_policy_headers(Writer *w, const HttpHead *head)
 	writer_char(w, '}');
 }
 
-/* The same in memory of its own; empty if there are none, or no memory for them. */
-static Slice
-policy_headers(const HttpHead *head)
+Slice
+http_policy_headers(const HttpHead *head, bool all)
 {
 	Writer		measure = writer_measuring();
 	Writer		w;
 	char	   *text;
 
-	write_policy_headers(&measure, head);
+	write_policy_headers(&measure, head, all);
 	if (measure.len <= 2 || (text = malloc(measure.len)) == NULL)
 		return SLICE_EMPTY;
 	w = writer_fixed(text, measure.len);
-	write_policy_headers(&w, head);
+	write_policy_headers(&w, head, all);
 	return writer_written(&w);
 }
 
@@ -318,7 +355,7 @@ upgrade(Request *request, Slice key, Token *token, int vsn)
 	writer_bytes(w, accept, pg_b64_encode((char *) digest, sizeof(digest), accept, sizeof(accept)));
 	writer_literal(w, "\r\n\r\n");
 	output_send(request->connection, frame_finish_plain());
-	connection_upgraded(request->connection, token, policy_headers(request->head), vsn);
+	connection_upgraded(request->connection, token, http_policy_headers(request->head, false), vsn);
 }
 
 /* May a page of this origin connect? A client that names none is no browser. */
@@ -378,14 +415,9 @@ connect_websocket(Request *request)
 static bool
 is_preflight(const Request *request)
 {
-	Slice		path = request->head->path;
+	UrlRoute	where = url_route(request->head->path);
 
-	if (!has_method(request, SLICE_LITERAL("OPTIONS")))
-		return false;
-	if (slice_starts_with(path, SLICE_LITERAL("/realtime/v1/")))
-		path = slice_skip(path, sizeof("/realtime/v1") - 1);
-	return slice_equal(path, SLICE_LITERAL("/api/broadcast")) ||
-		slice_starts_with(path, SLICE_LITERAL("/api/broadcast/"));
+	return has_method(request, SLICE_LITERAL("OPTIONS")) && (where == URL_BROADCAST || where == URL_BROADCAST_EVENT);
 }
 
 static void
@@ -416,7 +448,7 @@ route(Request *request)
 		answer(request, 200, TEXT_TYPE, SLICE_LITERAL("ok"), NULL);
 	else if (where == URL_PING && reads)
 	{
-		if (count_api_request())
+		if (http_count_request())
 			answer_api(request, 200, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Success\"}"), NULL);
 		else
 			answer_api(request, 429, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Too many requests\"}"), NULL);
@@ -429,28 +461,33 @@ route(Request *request)
 		answer_json(request, 404, SLICE_LITERAL("{\"message\":\"Not Found\"}"));
 }
 
-/*
- * May another request come on this connection? Not after one with a body, which nobody reads: what is left of it is
- * thrown away while the connection closes.
- */
+/* Does the client want to send more requests? */
 static bool
-may_keep_alive(const HttpHead *head)
+wants_keep_alive(const HttpHead *head)
 {
-	Slice		value;
-
-	if (http_header(head, SLICE_LITERAL("transfer-encoding"), &value) ||
-		(http_header(head, SLICE_LITERAL("content-length"), &value) && !slice_equal(value, SLICE_LITERAL("0"))) ||
-		http_header_holds(head, SLICE_LITERAL("connection"), SLICE_LITERAL("close")))
+	if (http_header_holds(head, SLICE_LITERAL("connection"), SLICE_LITERAL("close")))
 		return false;
 	return head->minor_version > 0 ||
 		http_header_holds(head, SLICE_LITERAL("connection"), SLICE_LITERAL("keep-alive"));
 }
 
+/*
+ * Only REST requests have bodies that somebody reads. After another one with a body no request may come: what is left
+ * of it is thrown away while the connection closes.
+ */
 void
 http_request(Connection *connection, const HttpHead *head)
 {
-	Request		request = {.connection = connection, .head = head, .keep_alive = may_keep_alive(head)};
+	Request		request = {.connection = connection, .head = head, .keep_alive = wants_keep_alive(head)};
+	UrlRoute	where = url_route(head->path);
+	uint64_t	length;
 
+	if (has_method(&request, SLICE_LITERAL("POST")) && (where == URL_BROADCAST || where == URL_BROADCAST_EVENT))
+	{
+		rest_begin(connection, head, where == URL_BROADCAST_EVENT, request.keep_alive);
+		return;
+	}
+	request.keep_alive = request.keep_alive && http_framing(head, &length) == HTTP_BODY_NONE;
 	route(&request);
 }
 

@@ -14,6 +14,27 @@
  */
 extern void http_request(Connection *connection, const HttpHead *head);
 
+/* An answer to a request below /api. */
+typedef struct HttpReply
+{
+	int			status;
+	Slice		body;			/* JSON; empty: none */
+	const char *headers;		/* further ones, each with its line end; may be NULL */
+	bool		with_rate;		/* and the headers that tell of the rate (PROTOCOL 4.5) */
+	bool		keep_alive;		/* false: the connection ends with it */
+} HttpReply;
+
+extern void http_reply(Connection *connection, const HttpReply *reply);
+
+/* Count a request below /api; false: there are too many in this second. */
+extern bool http_count_request(void);
+
+/*
+ * The headers that policies may read, as a JSON object in memory that the caller frees: all, or those whose name begins
+ * with x-. Empty if there are none, or no memory for them.
+ */
+extern Slice http_policy_headers(const HttpHead *head, bool all);
+
 /* Answer one that could not be read. */
 extern void http_bad_request(Connection *connection, HttpHeadResult result);
 

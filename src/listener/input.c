@@ -11,10 +11,14 @@
 #include "listener/http.h"
 #include "listener/input.h"
 #include "listener/output.h"
+#include "listener/rest.h"
 #include "listener/tally.h"
 
 /* For topics and events with escapes: the longest that can be joined, six bytes for each of its own. */
 #define SCRATCH_SIZE		(64 * 1024)
+
+/* Requests that came while one before them waits for the authorizers; of a client that sends more it is the last. */
+#define PIPELINE_MAX		(256 * 1024)
 
 static char scratch[SCRATCH_SIZE];
 
@@ -151,17 +155,27 @@ frames_received(Connection *connection, char *data, Size length)
 	}
 }
 
-/* Requests that are complete, one after the other; returns the bytes that were used. */
+/*
+ * Requests that are complete, one after the other; returns the bytes that were used. Behind a request that waits none
+ * is looked at, or its answer might come first.
+ */
 static Size
 read_requests(Connection *connection, const char *data, Size length)
 {
 	Size		used = 0;
 
-	while (used < length && connection->state == CONNECTION_HTTP)
+	while (used < length && connection->state == CONNECTION_HTTP && !rest_waits(connection))
 	{
+		Slice		rest = slice_make(data + used, length - used);
 		HttpHead	head;
-		HttpHeadResult result = http_head_parse(slice_make(data + used, length - used), &head);
+		HttpHeadResult result;
 
+		if (connection->rest != NULL)
+		{
+			used += rest_body_received(connection, rest);
+			continue;
+		}
+		result = http_head_parse(rest, &head);
 		if (result == HTTP_HEAD_INCOMPLETE)
 			break;
 		if (result != HTTP_HEAD_OK)
@@ -175,10 +189,17 @@ read_requests(Connection *connection, const char *data, Size length)
 	return used;
 }
 
-/* Keep the beginning of a request. */
+/* Keep the beginning of a request, or requests for later. */
 static void
 keep_request(Connection *connection, const char *data, Size length)
 {
+	if (rest_waits(connection) && connection->input_len + length > PIPELINE_MAX)
+		rest_is_last(connection);
+	if (rest_waits(connection) && !rest_keeps_alive(connection))
+	{
+		input_drop(connection);
+		return;
+	}
 	if (!make_room(connection, connection->input_len + length))
 	{
 		connection_cut(connection);
@@ -200,21 +221,25 @@ requests_received(Connection *connection, char *data, Size length)
 		keep_request(connection, data + used, length - used);
 }
 
-/* The rest of a request that has come in part. Requests outlive the input, which is dropped when they are answered. */
+/* Look again at what has been kept. Requests outlive the input, which is dropped when they are answered. */
 static void
-more_of_request_received(Connection *connection, const char *data, Size length)
+requests_kept(Connection *connection)
 {
-	char	   *input;
-	Size		input_len;
+	char	   *input = connection->input;
+	Size		input_len = connection->input_len;
 
-	keep_request(connection, data, length);
-	input = connection->input;
-	input_len = connection->input_len;
 	connection->input = NULL;
 	input_drop(connection);
-	if (input != NULL)
+	if (input_len > 0)
 		requests_received(connection, input, input_len);
 	free(input);
+}
+
+void
+input_resume(Connection *connection)
+{
+	if (connection->state == CONNECTION_HTTP)
+		requests_kept(connection);
 }
 
 void
@@ -224,10 +249,14 @@ input_received(Connection *connection, char *data, Size length)
 	tally(COUNTER_BYTES_RECEIVED, length);
 	if (connection->state == CONNECTION_HTTP)
 	{
-		if (connection->input_len > 0)
-			more_of_request_received(connection, data, length);
-		else
+		if (connection->input_len == 0 && !rest_waits(connection))
 			requests_received(connection, data, length);
+		else
+		{
+			keep_request(connection, data, length);
+			if (!rest_waits(connection))
+				requests_kept(connection);
+		}
 		/* at once: a client may have shut its side, and libwebsockets closes when it reads that */
 		output_now(connection);
 	}

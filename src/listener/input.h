@@ -11,6 +11,9 @@
 /* Bytes have come; they are changed (unmasked) where they lie. What they are depends on the state of the connection. */
 extern void input_received(Connection *connection, char *data, Size length);
 
+/* The request that has waited is answered: go on with those behind it. Outside of callbacks. */
+extern void input_resume(Connection *connection);
+
 /* Forget a request or a message that has come in part. */
 extern void input_drop(Connection *connection);
 

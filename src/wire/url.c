@@ -8,7 +8,7 @@
 #error "src/wire must not see PostgreSQL"
 #endif
 
-#define MAX_SEGMENTS	4
+#define MAX_SEGMENTS	7
 
 /* Cut a path into segments, leaving out empty ones; MAX_SEGMENTS + 1 if there are more. */
 static int
@@ -39,6 +39,19 @@ is_pair(const Slice *segments, int count, Slice a, Slice b)
 	return count == 2 && slice_equal(segments[0], a) && slice_equal(segments[1], b);
 }
 
+/* A path below /api, in segments. */
+static UrlRoute
+api_route(const Slice *segments, int count)
+{
+	if (count == 1 && slice_equal(segments[0], SLICE_LITERAL("ping")))
+		return URL_PING;
+	if (count == 0 || !slice_equal(segments[0], SLICE_LITERAL("broadcast")))
+		return URL_UNKNOWN;
+	if (count == 1)
+		return URL_BROADCAST;
+	return count == 4 && slice_equal(segments[2], SLICE_LITERAL("events")) ? URL_BROADCAST_EVENT : URL_UNKNOWN;
+}
+
 /* What a path means. */
 UrlRoute
 url_route(Slice path)
@@ -55,17 +68,28 @@ url_route(Slice path)
 		return slice_equal(segments[0], SLICE_LITERAL("healthcheck")) ? URL_HEALTHCHECK : URL_UNKNOWN;
 	if (is_pair(segments, count, SLICE_LITERAL("socket"), SLICE_LITERAL("websocket")))
 		return URL_WEBSOCKET;
-	if (is_pair(segments, count, SLICE_LITERAL("api"), SLICE_LITERAL("ping")))
-		return URL_PING;
+	if (slice_equal(segments[0], SLICE_LITERAL("api")))
+		return api_route(segments + 1, count - 1);
 
 	/* The spelling of the client libraries, under /realtime/v1. */
 	if (!is_pair(segments, 2, SLICE_LITERAL("realtime"), SLICE_LITERAL("v1")))
 		return URL_UNKNOWN;
 	if (count == 3 && slice_equal(segments[2], SLICE_LITERAL("websocket")))
 		return URL_WEBSOCKET;
-	if (is_pair(segments + 2, count - 2, SLICE_LITERAL("api"), SLICE_LITERAL("ping")))
-		return URL_PING;
+	if (count > 3 && slice_equal(segments[2], SLICE_LITERAL("api")))
+		return api_route(segments + 3, count - 3);
 	return URL_UNKNOWN;
+}
+
+/* The variable segments of a URL_BROADCAST_EVENT. */
+void
+url_broadcast_event(Slice path, Slice *topic, Slice *event)
+{
+	Slice		segments[MAX_SEGMENTS];
+	int			count = split_path(path, segments);
+
+	*topic = count >= 3 && count <= MAX_SEGMENTS ? segments[count - 3] : SLICE_EMPTY;
+	*event = count >= 3 && count <= MAX_SEGMENTS ? segments[count - 1] : SLICE_EMPTY;
 }
 
 /* The value of a hexadecimal digit, or -1. */

@@ -12,7 +12,9 @@ typedef enum UrlRoute
 	URL_UNKNOWN,				/* 404 */
 	URL_WEBSOCKET,				/* /socket/websocket, /realtime/v1/websocket */
 	URL_HEALTHCHECK,			/* /healthcheck */
-	URL_PING					/* /api/ping, /realtime/v1/api/ping */
+	URL_PING,					/* /api/ping, /realtime/v1/api/ping */
+	URL_BROADCAST,				/* /api/broadcast, /realtime/v1/api/broadcast */
+	URL_BROADCAST_EVENT			/* the same and /TOPIC/events/EVENT */
 } UrlRoute;
 
 /*
@@ -20,6 +22,9 @@ typedef enum UrlRoute
  * `//socket/websocket/` is the same as `/socket/websocket`.
  */
 UrlRoute	url_route(Slice path);
+
+/* The topic and the event of a URL_BROADCAST_EVENT, still percent-encoded. */
+void		url_broadcast_event(Slice path, Slice *topic, Slice *event);
 
 /*
  * Percent-decode into a buffer, which needs at most text.len bytes; '+' becomes

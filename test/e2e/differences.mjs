@@ -49,6 +49,11 @@ const preflight = {
   },
   text: '',
 };
+const restError = (status, message) => ({
+  status,
+  headers: { 'content-type': 'application/json; charset=utf-8', 'x-request-id': '(present)' },
+  json: { message },
+});
 const invalidJoin = (member) => ({ reason: matching(new RegExp(`^InvalidJoinPayload: .*${member}`)) });
 const invalidPayload = { reason: matching(/^InvalidPayload: ./) };
 
@@ -349,6 +354,18 @@ export const DIFFERENCES = {
     },
   ],
   'db-send-binary': privateRefused('realtime:rec-rw-dbbin', [4, 6], [5, 7, 9, 11, 12]),
+
+  // -------------------------------------------------------------- REST
+  'rest-batch-401': [
+    { step: [5, 10, 11], why: 'findings 1 and 28: no 500 for a malformed token or header', replace: restError(401, 'Unauthorized') },
+  ],
+  'rest-batch-422': [{ step: 18, why: 'finding 28: JSON bodies', replace: restError(400, 'Bad Request') }],
+  'rest-cors': [{ step: [5, 6], why: 'finding 30: OPTIONS is answered', replace: preflight }],
+  'rest-single-errors': [
+    { step: [7, 8], why: 'finding 28: JSON bodies', replace: restError(400, 'Bad Request') },
+    { step: 13, why: 'finding 28: JSON bodies', replace: restError(413, 'Request Entity Too Large') },
+    { step: [14, 15], why: 'finding 28: JSON bodies', replace: restError(404, 'Not Found') },
+  ],
 };
 
 // The differences of a scenario that hold today.

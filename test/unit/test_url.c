@@ -24,7 +24,13 @@ test_routes(void **state)
 		{"/realtime/v2/websocket", URL_UNKNOWN}, {"/realtime/v1/socket/websocket", URL_UNKNOWN},
 		{"/realtime/v1/healthcheck", URL_UNKNOWN}, {"/realtime/v1/api", URL_UNKNOWN},
 		{"/realtime/v1/api/ping/x", URL_UNKNOWN}, {"/api/no-such-thing", URL_UNKNOWN},
-		{"/api/broadcast", URL_UNKNOWN}, {"/no-such-thing", URL_UNKNOWN}, {"/a/b/c/d/e/f", URL_UNKNOWN},
+		{"/api/broadcast", URL_BROADCAST}, {"/realtime/v1/api/broadcast/", URL_BROADCAST},
+		{"/api/broadcast/t", URL_UNKNOWN}, {"/api/broadcast/t/events", URL_UNKNOWN},
+		{"/api/broadcast/t/events/", URL_UNKNOWN}, {"/api/broadcast//events/e", URL_UNKNOWN},
+		{"/api/broadcast/t/event/e", URL_UNKNOWN}, {"/api/broadcast/t/events/e/f", URL_UNKNOWN},
+		{"/api/broadcast/t/events/e", URL_BROADCAST_EVENT},
+		{"/realtime/v1/api/broadcast/t/events/e", URL_BROADCAST_EVENT},
+		{"/realtime/v1/api/broadcast/t/events/e/f", URL_UNKNOWN}, {"/v1/api/broadcast", URL_UNKNOWN}, {"/no-such-thing", URL_UNKNOWN}, {"/a/b/c/d/e/f", URL_UNKNOWN},
 		{"/api/ping/", URL_PING},
 	};
 
@@ -38,6 +44,32 @@ test_routes(void **state)
 		copy_free(copy);
 	}
 	assert_int_equal(url_route(SLICE_EMPTY), URL_UNKNOWN);
+}
+
+static void
+test_broadcast_event(void **state)
+{
+	static const char *const paths[] = {
+		"/api/broadcast/a%2Fb/events/e%20f", "/realtime/v1/api//broadcast/a%2Fb/events/e%20f/"
+	};
+	Slice		topic;
+	Slice		event;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++)
+	{
+		Slice		copy = copy_exactly(slice_cstring(paths[i]));
+
+		assert_int_equal(url_route(copy), URL_BROADCAST_EVENT);
+		url_broadcast_event(copy, &topic, &event);
+		assert_text(topic, "a%2Fb");
+		assert_text(event, "e%20f");
+		copy_free(copy);
+	}
+	url_broadcast_event(SLICE_LITERAL("/a/b/c/d/e/f/g/h"), &topic, &event);
+	assert_text(topic, "");
+	url_broadcast_event(SLICE_EMPTY, &topic, &event);
+	assert_text(event, "");
 }
 
 static void
@@ -171,7 +203,7 @@ int
 main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_routes),
+		cmocka_unit_test(test_routes), cmocka_unit_test(test_broadcast_event),
 		cmocka_unit_test(test_decode),
 		cmocka_unit_test(test_query),
 		cmocka_unit_test(test_pair),

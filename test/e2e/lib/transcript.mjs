@@ -103,7 +103,8 @@ export function resources(scenario) {
     for (const [, table] of JSON.stringify([step.text, step.json, step.request]).matchAll(/\b((?:rec|public)\.\w+)/g)) {
       found.add(table);
     }
-    for (const message of step.request?.json?.messages ?? []) {
+    const messages = step.request?.json?.messages;
+    for (const message of Array.isArray(messages) ? messages : []) {
       found.add(`realtime:${message?.topic}`);
     }
     const entries = readFrame(step).payload?.config?.postgres_changes;
