@@ -10,13 +10,17 @@
 #include "catalog/namespace.h"
 #include "commands/prepare.h"
 #include "executor/tuptable.h"
+#include "mb/pg_wchar.h"
 #include "miscadmin.h"
+#include "partitioning/partbounds.h"
+#include "partitioning/partdesc.h"
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/partcache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
@@ -25,6 +29,7 @@
 
 #include "access/message_policy.h"
 #include "access/policy.h"
+#include "access/policy_watch.h"
 #include "access/role.h"
 #include "shared/settings.h"
 
@@ -50,10 +55,11 @@ typedef struct Asked
 static MemoryContext question_context;
 
 void
-message_policy_init(void)
+message_policy_init(bool watch_all)
 {
 	question_context = AllocSetContextCreate(TopMemoryContext, "realtime question", ALLOCSET_DEFAULT_SIZES);
 	policy_init();
+	policy_watch_init(watch_all);
 }
 
 static Oid
@@ -70,10 +76,17 @@ messages_table(void)
 	return table;
 }
 
+/* In the encoding of the database. A NUL would end it early, and another topic or role would be judged. */
 static char *
 text_of(Slice slice)
 {
-	return slice.len == 0 ? pstrdup("") : pnstrdup(slice.data, slice.len);
+	char	   *text = slice.len == 0 ? pstrdup("") : pnstrdup(slice.data, slice.len);
+
+	if (strlen(text) != slice.len)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
+				 errmsg("a topic or a claim that policies read holds a NUL character")));
+	return pg_any_to_server(text, slice.len, PG_UTF8);
 }
 
 /* These are what policies read; they go with the transaction. */
@@ -124,6 +137,29 @@ random_id(void)
 	return UUIDPGetDatum(id);
 }
 
+/* The partition that the row would lie in: it is the row's tableoid. */
+static Oid
+partition_of(Relation table, Datum inserted_at)
+{
+	PartitionKey key = RelationGetPartitionKey(table);
+	PartitionDesc partitions;
+	bool		equal;
+	int			bound;
+	int			index;
+
+	if (key == NULL || key->strategy != PARTITION_STRATEGY_RANGE || key->partnatts != 1)
+		return RelationGetRelid(table);
+	partitions = RelationGetPartitionDesc(table, true);
+	if (partitions->nparts == 0)
+		return RelationGetRelid(table);
+	bound = partition_range_datum_bsearch(key->partsupfunc, key->partcollation, partitions->boundinfo, 1,
+										  &inserted_at, &equal);
+	index = partitions->boundinfo->indexes[bound + 1];
+	if (index < 0)
+		index = partitions->boundinfo->default_index;
+	return index < 0 ? RelationGetRelid(table) : partitions->oids[index];
+}
+
 /* The row that the reference inserts: topic, extension and the two timestamps, defaults for id and private, nothing else. */
 static Probe
 make_probe(const char *topic)
@@ -138,7 +174,7 @@ make_probe(const char *topic)
 	probe.table = table_open(messages_table(), AccessShareLock);
 	probe.slot = MakeSingleTupleTableSlot(RelationGetDescr(probe.table), &TTSOpsVirtual);
 	ExecStoreAllNullTuple(probe.slot);
-	probe.slot->tts_tableOid = RelationGetRelid(probe.table);
+	probe.slot->tts_tableOid = partition_of(probe.table, now);
 	id = set_column(&probe, "id", random_id());
 	set_column(&probe, "private", BoolGetDatum(false));
 	topic_column = set_column(&probe, "topic", CStringGetTextDatum(topic));
@@ -221,59 +257,82 @@ clean_session(void)
 	DropAllPreparedStatements();
 }
 
+/* In a transaction that has just begun. */
+static bool
+policies_changed(void)
+{
+	Oid			schema = get_namespace_oid("realtime", true);
+	Oid			table = OidIsValid(schema) ? get_relname_relid("messages", schema) : InvalidOid;
+
+	return OidIsValid(table) && policy_watch(table);
+}
+
+/* In a transaction. The clock runs from here, not from when the question was asked. */
+static void
+judge_in_time(const Question *question, Asked *asked, Answer *answer)
+{
+	asked->topic = text_of(question->topic);
+	asked->role = text_of(question->role);
+	enable_timeout_after(STATEMENT_TIMEOUT, realtime_policy_timeout);
+	PushActiveSnapshot(GetTransactionSnapshot());
+	judge_question(question, asked->topic, asked->role, answer);
+	PopActiveSnapshot();
+}
+
 Answer
-message_policy_answer(const Question *question)
+message_policy_answer(const Question *question, bool *changed)
 {
 	Answer		answer = {.status = ANSWER_FAILED};
 	MemoryContext previous = MemoryContextSwitchTo(question_context);
-	Asked		asked;
+	Asked		asked = {"", ""};
 	ErrorContextCallback callback = {error_context_stack, say_what_was_asked, &asked};
+	volatile bool failed = false;
 
-	asked.topic = text_of(question->topic);
-	asked.role = text_of(question->role);
+	*changed = false;
 	PG_TRY();
 	{
 		error_context_stack = &callback;
 		SetCurrentStatementStartTimestamp();
 		StartTransactionCommand();
 		MemoryContextSwitchTo(question_context);
-		enable_timeout_after(STATEMENT_TIMEOUT, realtime_policy_timeout);
-		PushActiveSnapshot(GetTransactionSnapshot());
-		judge_question(question, asked.topic, asked.role, &answer);
-		PopActiveSnapshot();
+		*changed = policies_changed();
+		judge_in_time(question, &asked, &answer);
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	}
 	PG_CATCH();
 	{
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		answer.status = geterrcode() == ERRCODE_QUERY_CANCELED ? ANSWER_CANCELED : ANSWER_FAILED;
-		answer.broadcast = answer.presence = false;
+		answer = (Answer) {.status = geterrcode() == ERRCODE_QUERY_CANCELED ? ANSWER_CANCELED : ANSWER_FAILED};
 		log_failure();
 		FlushErrorState();
-		QueryCancelPending = false;
-		policy_forget_all();
+		failed = true;
 	}
 	PG_END_TRY();
 	error_context_stack = callback.previous;
+
+	/* The timeout may have fired just before it was turned off: that must not cancel the next question. */
+	QueryCancelPending = false;
 	AbortCurrentTransaction();
 	clean_session();
+	if (failed)
+		policy_forget_all();
+	*changed = *changed || policy_watch_moved();
 	MemoryContextSwitchTo(previous);
 	MemoryContextReset(question_context);
 	return answer;
 }
 
-uint64
-message_policy_fingerprint(void)
+bool
+message_policy_changed(void)
 {
-	uint64		fingerprint = 0;
-	Oid			schema;
-	Oid			table;
+	MemoryContext previous = MemoryContextSwitchTo(question_context);
+	bool		changed;
 
 	StartTransactionCommand();
-	schema = get_namespace_oid("realtime", true);
-	table = OidIsValid(schema) ? get_relname_relid("messages", schema) : InvalidOid;
-	if (OidIsValid(table))
-		fingerprint = policy_fingerprint(table);
-	CommitTransactionCommand();
-	return fingerprint;
+	MemoryContextSwitchTo(question_context);
+	changed = policies_changed();
+	AbortCurrentTransaction();
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(question_context);
+	return changed;
 }

@@ -5,15 +5,10 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "catalog/pg_class.h"
-#include "common/hashfn.h"
 #include "executor/executor.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "parser/parse_relation.h"
-#include "rewrite/rowsecurity.h"
+#include "nodes/plannodes.h"
+#include "optimizer/optimizer.h"
 #include "utils/acl.h"
-#include "utils/catcache.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -22,6 +17,7 @@
 #include "utils/syscache.h"
 
 #include "access/policy.h"
+#include "access/policy_conditions.h"
 #include "access/policy_plan.h"
 #include "shared/compat.h"
 
@@ -29,6 +25,7 @@
 #define MAX_ATTEMPTS	10
 
 #define MAX_TABLES		256
+#define MAX_TYPES		64
 
 typedef struct CheckKey
 {
@@ -42,7 +39,7 @@ typedef struct Check
 	CheckKey	key;
 	MemoryContext context;		/* holds all of the below; NULL: not made yet */
 	bool		permitted;		/* by the privileges of table and schema */
-	bool		secured;		/* row level security applies */
+	bool		secured;		/* row level security has conditions */
 	ExprState  *expression;		/* policies without sub-selects */
 	ExprContext *econtext;
 	PolicyPlan *plan;			/* policies with sub-selects */
@@ -51,12 +48,16 @@ typedef struct Check
 static MemoryContext policy_context;	/* lives as long as the process */
 static HTAB *checks;
 static bool stale;				/* something changed: drop all checks before the next judgement */
-static uint64 world_changes;	/* functions, roles, memberships, schemas */
 
 /* Tables that the checks depend on. If there are too many, each table counts as one of them. */
 static Oid	tables[MAX_TABLES];
 static int	table_count;
 static bool all_tables;
+
+/* Types likewise, by the hash of their key. */
+static uint32 types[MAX_TYPES];
+static int	type_count;
+static bool all_types;
 
 static void
 depend_on(Oid table)
@@ -68,6 +69,41 @@ depend_on(Oid table)
 		all_tables = true;
 	else
 		tables[table_count++] = table;
+}
+
+static void
+depend_on_type(uint32 hash)
+{
+	for (int i = 0; i < type_count; i++)
+		if (types[i] == hash)
+			return;
+	if (type_count == MAX_TYPES)
+		all_types = true;
+	else
+		types[type_count++] = hash;
+}
+
+/* Of system caches only types are of interest, for the constraints of domains: all changes of the others count anyway. */
+static void
+depend_on_all(List *relations, List *items)
+{
+	ListCell   *cell;
+
+	foreach(cell, relations)
+		depend_on(lfirst_oid(cell));
+	foreach(cell, items)
+		if (lfirst_node(PlanInvalItem, cell)->cacheId == TYPEOID)
+			depend_on_type(lfirst_node(PlanInvalItem, cell)->hashValue);
+}
+
+/* Every table that is made has a type: only those that a check uses make it stale. */
+static void
+type_changed(Datum argument, int cache, uint32 hash)
+{
+	if (hash == 0 || all_types)
+		stale = true;
+	for (int i = 0; i < type_count && !stale; i++)
+		stale = types[i] == hash;
 }
 
 static void
@@ -83,7 +119,6 @@ static void
 catalog_changed(Datum argument, int cache, uint32 hash)
 {
 	stale = true;
-	world_changes++;
 }
 
 void
@@ -101,6 +136,7 @@ policy_init(void)
 	CacheRegisterSyscacheCallback(AUTHOID, catalog_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHMEMMEMROLE, catalog_changed, (Datum) 0);
 	CacheRegisterSyscacheCallback(NAMESPACEOID, catalog_changed, (Datum) 0);
+	CacheRegisterSyscacheCallback(TYPEOID, type_changed, (Datum) 0);
 }
 
 void
@@ -118,6 +154,8 @@ policy_forget_all(void)
 	}
 	table_count = 0;
 	all_tables = false;
+	type_count = 0;
+	all_types = false;
 	stale = false;
 }
 
@@ -138,34 +176,20 @@ privileges_suffice(Oid table, Oid role, CmdType command, List *columns)
 	return columns != NIL;
 }
 
-/*
- * The conditions that the rewriter would add to a query of this command on the table, for the current user. They refer
- * to the row as range table entry 1. Asking for the command's own privilege alone keeps SELECT policies out of INSERT.
- */
-static List *
-policy_conditions(Relation table, CmdType command, bool *secured, bool *sublinks)
+/* For conditions without sub-selects, in the current memory context. EXECUTE on functions is checked here, for the current user. */
+static void
+prepare_expression(Check *check, List *conditions)
 {
-	Query	   *query = makeNode(Query);
-	RangeTblEntry *entry = makeNode(RangeTblEntry);
-	List	   *quals;
-	List	   *checks_on_new;
-	List	   *conditions = NIL;
-	ListCell   *cell;
+	EState	   *estate = CreateExecutorState();
+	List	   *relations = NIL;
+	List	   *items = NIL;
+	Expr	   *planned = expression_planner_with_deps((Expr *) conditions, &relations, &items);
+	MemoryContext previous = MemoryContextSwitchTo(estate->es_query_cxt);
 
-	entry->rtekind = RTE_RELATION;
-	entry->relid = RelationGetRelid(table);
-	entry->relkind = table->rd_rel->relkind;
-	entry->rellockmode = AccessShareLock;
-	query->commandType = command;
-	query->rtable = list_make1(entry);
-	query->resultRelation = command == CMD_SELECT ? 0 : 1;
-	require_permission(query, entry, command == CMD_SELECT ? ACL_SELECT : ACL_INSERT);
-	get_row_security_policies(query, entry, 1, &quals, &checks_on_new, secured, sublinks);
-	if (command == CMD_SELECT)
-		return quals;
-	foreach(cell, checks_on_new)
-		conditions = lappend(conditions, lfirst_node(WithCheckOption, cell)->qual);
-	return conditions;
+	check->expression = ExecInitQual((List *) planned, NULL);
+	MemoryContextSwitchTo(previous);
+	check->econtext = GetPerTupleExprContext(estate);
+	depend_on_all(relations, items);
 }
 
 static void
@@ -179,26 +203,15 @@ make_check(Check *check, Relation table, List *columns)
 	check->context = AllocSetContextCreate(policy_context, "realtime policy check", ALLOCSET_SMALL_SIZES);
 	previous = MemoryContextSwitchTo(check->context);
 	check->permitted = privileges_suffice(check->key.table, check->key.role, check->key.command, columns);
-	conditions = policy_conditions(table, check->key.command, &check->secured, &sublinks);
+	conditions = policy_conditions(table, check->key.command, &sublinks);
 	check->secured = conditions != NIL;
-	if (check->permitted && check->secured)
+	if (check->permitted && check->secured && sublinks)
 	{
-		if (sublinks)
-		{
-			ListCell   *cell;
-
-			check->plan = policy_plan_make(table, conditions);
-			foreach(cell, policy_plan_tables(check->plan))
-				depend_on(lfirst_oid(cell));
-		}
-		else
-		{
-			EState	   *estate = CreateExecutorState();
-
-			check->expression = ExecPrepareQual(conditions, estate);
-			check->econtext = GetPerTupleExprContext(estate);
-		}
+		check->plan = policy_plan_make(table, conditions);
+		depend_on_all(policy_plan_tables(check->plan), policy_plan_items(check->plan));
 	}
+	else if (check->permitted && check->secured)
+		prepare_expression(check, conditions);
 	MemoryContextSwitchTo(previous);
 }
 
@@ -254,47 +267,14 @@ policy_judge(Oid table_id, Oid role, CmdType command, List *columns, TupleTableS
 			policy_plan_lock(check->plan);
 		if (!stale)
 			break;
+		check = NULL;
 	}
+	if (check == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("the policies of table \"%s\" changed again and again while they were prepared",
+						RelationGetRelationName(table))));
 	allowed = run_check(check, slot);
 	table_close(table, AccessShareLock);
 	return allowed;
-}
-
-uint64
-policy_fingerprint(Oid table_id)
-{
-	Relation	table = table_open(table_id, AccessShareLock);
-	uint64		fingerprint = world_changes;
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table_id));
-	ListCell   *cell;
-
-	/* The row of pg_class has the owner, the privileges and the switches of row level security. */
-	if (HeapTupleIsValid(tuple))
-	{
-		Form_pg_class form = (Form_pg_class) GETSTRUCT(tuple);
-		bool		null;
-		Datum		acl = SysCacheGetAttr(RELOID, tuple, Anum_pg_class_relacl, &null);
-
-		fingerprint = hash_combine64(fingerprint, form->relowner);
-		fingerprint = hash_combine64(fingerprint, form->relrowsecurity * 2 + form->relforcerowsecurity);
-		if (!null)
-			fingerprint = hash_combine64(fingerprint,
-										 hash_bytes_extended((unsigned char *) DatumGetPointer(acl),
-															 VARSIZE_ANY(DatumGetPointer(acl)), 0));
-		ReleaseSysCache(tuple);
-	}
-	if (table->rd_rsdesc != NULL)
-		foreach(cell, table->rd_rsdesc->policies)
-		{
-			RowSecurityPolicy *policy = lfirst(cell);
-			char	   *text = psprintf("%c %d %s %s", policy->polcmd, policy->permissive,
-										nodeToString(policy->qual), nodeToString(policy->with_check_qual));
-
-			fingerprint = hash_combine64(fingerprint, hash_bytes_extended((unsigned char *) text, strlen(text), 0));
-			fingerprint = hash_combine64(fingerprint,
-										 hash_bytes_extended((unsigned char *) policy->roles,
-															 VARSIZE_ANY(policy->roles), 0));
-		}
-	table_close(table, AccessShareLock);
-	return fingerprint;
 }

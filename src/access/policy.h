@@ -27,10 +27,4 @@ extern bool policy_judge(Oid table, Oid role, CmdType command, List *columns, Tu
 /* Drop what is kept for all tables and roles: after an error, when half-run state may be in it. */
 extern void policy_forget_all(void);
 
-/*
- * Changes whenever the verdicts on the rows of this table may have changed: its policies, its privileges, a function, a role or a
- * membership. Call it at the beginning of a transaction.
- */
-extern uint64 policy_fingerprint(Oid table);
-
 #endif							/* REALTIME_POLICY_H */

@@ -11,11 +11,15 @@
 
 typedef struct PolicyPlan PolicyPlan;
 
-/* Plan the conditions, which refer to a row of the table as range table entry 1, for the current user; in the current memory context. */
+/*
+ * Plan conditions that were rewritten and refer to a row of the table as range table entry 1, for the current user; in the
+ * current memory context.
+ */
 extern PolicyPlan *policy_plan_make(Relation table, List *conditions);
 
-/* The tables and views that it depends on, as OIDs. */
+/* What it depends on: tables and views as OIDs, and entries of system caches as PlanInvalItem. */
 extern List *policy_plan_tables(PolicyPlan *plan);
+extern List *policy_plan_items(PolicyPlan *plan);
 
 /* Take the locks that running it needs. Processes invalidations. */
 extern void policy_plan_lock(PolicyPlan *plan);

@@ -17,6 +17,9 @@ typedef struct KeptFrame
 	char		bytes[FLEXIBLE_ARRAY_MEMBER];
 } KeptFrame;
 
+/* How often it is looked whether an answer is overdue, in ms. */
+#define SWEEP_INTERVAL		500
+
 typedef struct Asking
 {
 	struct Asking *next;		/* of the same connection */
@@ -24,6 +27,7 @@ typedef struct Asking
 	uint64		question;
 	AskingFor	why;
 	bool		again;			/* policies have changed meanwhile */
+	uint64		deadline;		/* loop clock, ms: then nobody waits any longer */
 	AskingDone	done;			/* ASKING_CALLBACK: whom to tell */
 	void	   *owner;
 	uint32		tag;
@@ -34,8 +38,11 @@ typedef struct Asking
 	char		topic[FLEXIBLE_ARRAY_MEMBER];	/* without prefix */
 } Asking;
 
+static void sweep(Timer *timer);
+
 static int	listener;
 static Asking **open_questions; /* by the lower half of the question's number */
+static Timer sweep_timer;
 
 void
 asking_init(int index)
@@ -46,6 +53,7 @@ asking_init(int index)
 		ereport(FATAL,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
 				 errmsg("out of memory")));
+	sweep_timer.fire = sweep;
 }
 
 static Slice
@@ -94,7 +102,8 @@ unlink_asking(Asking *asking)
 	while (*link != asking)
 		link = &(*link)->next;
 	*link = asking->next;
-	asking->connection->asking_count--;
+	if (asking->why != ASKING_AGAIN)
+		asking->connection->asking_count--;
 	open_questions[(uint32) asking->question] = NULL;
 }
 
@@ -117,7 +126,7 @@ make_asking(Connection *connection, Slice topic, AskingFor why)
 {
 	Asking	   *asking;
 
-	if (connection->asking_count >= (uint32) realtime_max_questions_per_client)
+	if (why != ASKING_AGAIN && connection->asking_count >= (uint32) realtime_max_questions_per_client)
 		return NULL;
 	asking = calloc(1, offsetof(Asking, topic) + topic.len);
 	if (asking == NULL)
@@ -137,6 +146,7 @@ ask(Asking *asking, bool presence, const Token *token, Slice headers, int *retry
 	Question	question = {
 		.kind = asking->why == ASKING_WRITE || asking->why == ASKING_CALLBACK ? QUESTION_WRITE : QUESTION_READ,
 		.presence = presence,
+		.can_wait = asking->why == ASKING_AGAIN,
 		.topic = topic_of(asking),
 		.role = token_role(token),
 		.sub = token_sub(token),
@@ -149,8 +159,12 @@ ask(Asking *asking, bool presence, const Token *token, Slice headers, int *retry
 		return false;
 	asking->next = connection->askings;
 	connection->askings = asking;
-	connection->asking_count++;
+	if (asking->why != ASKING_AGAIN)
+		connection->asking_count++;
 	open_questions[(uint32) asking->question] = asking;
+	asking->deadline = connection_clock() + QUESTION_PATIENCE + realtime_policy_timeout;
+	if (sweep_timer.next == NULL)
+		wheel_set(&connection_wheel, &sweep_timer, connection_clock() + SWEEP_INTERVAL);
 	return true;
 }
 
@@ -259,6 +273,37 @@ settle(Asking *asking, const Answer *answer)
 	if (channel != NULL && channel->topic->is_private)
 		channel_judge_again(channel);
 	free_asking(asking);
+}
+
+/* Nobody answers: no authorizer runs, or all of them are busy for too long. */
+static void
+sweep(Timer *timer)
+{
+	bool		left = false;
+
+	for (int i = 1; i <= realtime_max_questions; i++)
+	{
+		Asking	   *asking = open_questions[i];
+
+		if (asking != NULL && connection_clock() >= asking->deadline)
+		{
+			Answer		answer = {.question = asking->question,.status = ANSWER_BUSY,.retry_ms = 1000};
+
+			question_abandon(asking->question);
+			settle(asking, &answer);
+		}
+		left = left || open_questions[i] != NULL;
+	}
+	if (left)
+		wheel_set(&connection_wheel, &sweep_timer, connection_clock() + SWEEP_INTERVAL);
+}
+
+void
+asking_judge_again(Slice topic)
+{
+	for (int i = 1; i <= realtime_max_questions; i++)
+		if (open_questions[i] != NULL && (topic.len == 0 || slice_equal(topic_of(open_questions[i]), topic)))
+			open_questions[i]->again = true;
 }
 
 void

@@ -54,6 +54,9 @@ extern bool asking_keeps(Connection *connection, Slice topic, const Incoming *in
 /* Policies have changed while a question about this topic is open: ask again after it. False: none is open. */
 extern bool asking_again_later(Connection *connection, Slice topic);
 
+/* The same for all questions about a topic, or about any if it is empty: what is being answered may be out of date. */
+extern void asking_judge_again(Slice topic);
+
 /* Handle the answers that have come, once per turn, outside of callbacks. */
 extern void asking_turn(void);
 

@@ -393,6 +393,7 @@ reauthorize(const BusRecord *record)
 {
 	Topic	   *topic;
 
+	asking_judge_again(record->topic);
 	if (record->topic.len == 0)
 	{
 		channels_each(judge_again_if_private, NULL);

@@ -13,6 +13,9 @@
 #define JUDGE_TRIES			3
 #define JUDGE_PAUSE			1000
 
+/* When many channels are to be judged at once most are put off: they come back spread over so many milliseconds. */
+#define JUDGE_SPREAD		500
+
 /* Texts of PROTOCOL 3.8 that name the topic. */
 #define NO_PERMISSION		"You do not have permissions to read from this Channel topic: "
 #define PERMISSION_LOST		"You no longer have permission to read from this Channel topic: "
@@ -48,12 +51,13 @@ shutdown_with(Channel *channel, const char *text)
 static bool
 take_rights(Channel *channel, const Answer *answer)
 {
+	bool		nothing_left = !answer->broadcast && !answer->presence;
 	bool		lost = (channel->read_broadcast && !answer->broadcast) ||
 		(channel->presence_enabled && channel->read_presence && !answer->presence);
 
-	if (lost || (!answer->broadcast && !answer->presence))
+	if (lost || nothing_left)
 	{
-		shutdown_with(channel, answer->status == ANSWER_JUDGED && lost ? PERMISSION_LOST : NO_PERMISSION);
+		shutdown_with(channel, nothing_left ? NO_PERMISSION : PERMISSION_LOST);
 		return false;
 	}
 	channel->read_broadcast = answer->broadcast;
@@ -88,7 +92,7 @@ channel_judge_due(Channel *channel)
 		return;
 	if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_AGAIN, channel->presence_enabled,
 					  channel->token, NULL, &retry_ms))
-		judge_in(channel, retry_ms);
+		judge_in(channel, retry_ms + channel->number % JUDGE_SPREAD);
 }
 
 void
@@ -111,6 +115,14 @@ channel_judged_again(Channel *channel, const Answer *answer)
 	}
 }
 
+/* What it may write, by its new token, is not known meanwhile. */
+static void
+judge_later(Channel *channel, int retry_ms)
+{
+	channel->write_broadcast = channel->write_presence = RIGHT_UNKNOWN;
+	judge_in(channel, retry_ms);
+}
+
 /*
  * The frame is handled twice: once to ask, and once with the answer. While too many questions wait the token is taken
  * over with the rights of the old one, and judged as soon as that goes.
@@ -126,12 +138,17 @@ channel_judge_token(Channel *channel, Token *token, const Incoming *incoming)
 		if (asking_begin(channel->connection, topic_name(channel->topic), ASKING_REFRESH, channel->presence_enabled,
 						 token, incoming, &retry_ms))
 			return false;
-		judge_in(channel, retry_ms);
+		if (retry_ms == 0)
+		{
+			shutdown_with(channel, NO_PERMISSION);
+			return false;
+		}
+		judge_later(channel, retry_ms);
 		return true;
 	}
 	if (answer->status == ANSWER_BUSY)
 	{
-		judge_in(channel, answer->retry_ms);
+		judge_later(channel, answer->retry_ms);
 		return true;
 	}
 	if (answer->status == ANSWER_CANCELED)

@@ -20,8 +20,8 @@
 /* How often a question is asked again because its authorizer ended. */
 #define MAX_RETRIES	1
 
-/* Weight of the past in the mean, in eighths. */
-#define MEAN_PAST	7
+/* Weight of the past in the mean, in 32nds. */
+#define MEAN_PAST	31
 
 typedef enum SlotState
 {
@@ -39,6 +39,7 @@ typedef struct QuestionSlot
 	int			next;			/* in the free list, the queue or a listener's answers */
 	int			listener;
 	int			retries;
+	TimestampTz asked_at;
 	Answer		answer;
 	Question	question;		/* the lengths; the pointers are those of the asker and of no use */
 	char		body[QUESTION_BODY_SIZE];
@@ -63,6 +64,7 @@ typedef struct Questions
 {
 	int			size;
 	int64		mean_us;
+	pg_atomic_uint64 policies;	/* the fingerprint that somebody was last judged by */
 	SlotList	free;
 	SlotList	queue;
 	SlotList	answers[REALTIME_MAX_LISTENERS];
@@ -147,6 +149,7 @@ questions_shmem_init(void)
 		return;
 	memset(questions, 0, offsetof(Questions, slots));
 	questions->size = realtime_max_questions;
+	pg_atomic_init_u64(&questions->policies, 0);
 	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
 		pg_atomic_init_u32(&questions->answered[i], 0);
 	for (int i = 0; i < REALTIME_MAX_AUTHORIZERS; i++)
@@ -227,13 +230,15 @@ question_ask(int listener, const Question *question, int *retry_ms)
 	size_t		used = 0;
 	uint64		number = NO_QUESTION;
 	int			wake = -1;
+	TimestampTz now = GetCurrentTimestamp();
 
 	*retry_ms = 0;
 	if (length > QUESTION_BODY_SIZE)
 		return NO_QUESTION;
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
-	if (questions->free.length == 0 || questions->queue.length >= longest_queue())
+	if (questions->free.length <= (question->can_wait ? questions->size / 2 : 0) ||
+		questions->queue.length >= longest_queue())
 		*retry_ms = queue_ms();
 	else
 	{
@@ -245,6 +250,7 @@ question_ask(int listener, const Question *question, int *retry_ms)
 		slot->serial++;
 		slot->listener = listener;
 		slot->retries = 0;
+		slot->asked_at = now;
 		slot->question = *question;
 		pack(slot->body, &used, question->topic);
 		pack(slot->body, &used, question->role);
@@ -311,16 +317,39 @@ unpack(const char **body, Slice from)
 	return bytes;
 }
 
+static void
+wake_listeners(uint32 listeners)
+{
+	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
+		if (listeners & (1u << i))
+			registry_wake(WORKER_LISTENER, i);
+}
+
+/* Has this question, which was at the head of the queue, waited too long, or for nobody? Then it is done with. Under the lock. */
+static bool
+is_over(int index, TimestampTz now, uint32 *listeners)
+{
+	QuestionSlot *slot = &questions->slots[index];
+
+	if (!slot->abandoned && !TimestampDifferenceExceeds(slot->asked_at, now, QUESTION_PATIENCE))
+		return false;
+	*listeners |= 1u << slot->listener;
+	deliver(index, (Answer) {.status = ANSWER_BUSY, .retry_ms = queue_ms()});
+	return true;
+}
+
 bool
 question_take(int authorizer, Question *question, char *buffer)
 {
 	Asked	   *asked = &questions->asked[authorizer];
 	const char *from = buffer;
+	TimestampTz now = GetCurrentTimestamp();
+	uint32		listeners = 0;
 	int			index;
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
-	while ((index = list_pop(&questions->queue)) != NO_SLOT && questions->slots[index].abandoned)
-		free_slot(index);
+	while ((index = list_pop(&questions->queue)) != NO_SLOT && is_over(index, now, &listeners))
+		;
 	asked->idle = index == NO_SLOT;
 	if (index != NO_SLOT)
 	{
@@ -328,12 +357,13 @@ question_take(int authorizer, Question *question, char *buffer)
 
 		slot->state = SLOT_TAKEN;
 		asked->slot = index;
-		asked->since = GetCurrentTimestamp();
+		asked->since = now;
 		*question = slot->question;
 		memcpy(buffer, slot->body, question->topic.len + question->role.len + question->sub.len +
 			   question->claims.len + question->headers.len);
 	}
 	LWLockRelease(realtime_lock(LOCK_QUESTIONS));
+	wake_listeners(listeners);
 	if (index == NO_SLOT)
 		return false;
 	question->topic = unpack(&from, question->topic);
@@ -360,14 +390,6 @@ refuse_the_late(void)
 	return listeners;
 }
 
-static void
-wake_listeners(uint32 listeners)
-{
-	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
-		if (listeners & (1u << i))
-			registry_wake(WORKER_LISTENER, i);
-}
-
 void
 question_answer(int authorizer, Answer answer)
 {
@@ -376,8 +398,7 @@ question_answer(int authorizer, Answer answer)
 	uint32		listeners;
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
-	questions->mean_us = questions->mean_us == 0 ? Max((int64) 1, now - asked->since) :
-		(MEAN_PAST * questions->mean_us + Max((int64) 1, now - asked->since)) / (MEAN_PAST + 1);
+	questions->mean_us = (MEAN_PAST * questions->mean_us + Max((int64) 1, now - asked->since)) / (MEAN_PAST + 1);
 	listeners = 1u << questions->slots[asked->slot].listener;
 	deliver(asked->slot, answer);
 	asked->slot = NO_SLOT;
@@ -424,7 +445,13 @@ void
 question_attach(int authorizer)
 {
 	question_detach(0, Int32GetDatum(authorizer));
-	on_shmem_exit(question_detach, Int32GetDatum(authorizer));
+	before_shmem_exit(question_detach, Int32GetDatum(authorizer));
+}
+
+bool
+question_policies_are(uint64 fingerprint)
+{
+	return pg_atomic_exchange_u64(&questions->policies, fingerprint) != fingerprint;
 }
 
 void

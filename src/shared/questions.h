@@ -36,6 +36,7 @@ typedef struct Question
 {
 	QuestionKind kind;
 	bool		presence;		/* judge presence too */
+	bool		can_wait;		/* refused already when half of the slots are taken, so that others find one */
 	Slice		topic;			/* without "realtime:" */
 	Slice		role;
 	Slice		sub;			/* empty if the token has none */
@@ -87,6 +88,9 @@ extern void question_answer(int authorizer, Answer answer);
 
 /* Authorizer, at start: give back what a process before it has left, and do the same when this one ends. */
 extern void question_attach(int authorizer);
+
+/* Authorizer: the policies are now such that this number stands for them; true if it was another number before. */
+extern bool question_policies_are(uint64 fingerprint);
 
 /* For health() and stats: questions that wait or are worked on, and the mean time of one, in microseconds. */
 extern void question_load(int *open, int *waiting, int64 *mean_us);

@@ -32,6 +32,8 @@ static const scenario scenarios[] = {
 	{"idle", scenario_idle, "15,000 idle joined connections"},
 	{"fanout", scenario_fanout, "500 subscribers on one topic, saturated"},
 	{"paced", scenario_paced, "the same at 25,000 deliveries/s"},
+	{"joins", scenario_joins, "private joins, judged by policies"},
+	{"rest", scenario_rest, "broadcasts over HTTP"},
 	{"send", scenario_send, "realtime.send to one subscriber, against a bare commit"},
 	{"load", scenario_load, "the same beside bulk loads"},
 };

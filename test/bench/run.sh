@@ -50,10 +50,11 @@ start_server()
 	# shellcheck disable=SC1091
 	. "$work/instance.txt"
 
-	# One connection sends all of a saturated topic; the limit per connection isn't what is measured.
+	# One connection sends all of a saturated topic; the limits of joins and messages aren't what is measured.
 	"$instance" psql "$work/instance" -qAt -o /dev/null <<-'END'
 		select format('alter system set %I = 1000000', name) from pg_settings
-			where name = 'realtime.max_messages_per_second' \gexec
+			where name in ('realtime.max_messages_per_second', 'realtime.max_joins_per_second',
+				'realtime.max_requests_per_second') \gexec
 		select pg_reload_conf();
 	END
 	BENCH_TOKEN=$("$instance" psql "$work/instance" -qAtc "select realtime.issue_token('anon')")

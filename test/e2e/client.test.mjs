@@ -10,6 +10,7 @@ import { until } from './lib/poll.mjs';
 let instance;
 before(async () => {
   instance = await Instance.start({ listeners: 2, settings: ['fsync = off'] });
+  await instance.rows('select realtime.setup_supabase()');
 });
 after(() => instance?.destroy());
 afterEach(abandon);
@@ -149,10 +150,24 @@ for (const vsn of VERSIONS) {
       await leave(client);
     });
 
-    test('a private channel is refused with a reason, for now', async () => {
+    test('a private channel obeys the policies, as whoever signed in', async () => {
+      const topic = `private-${newTopic()}`;
+      const sub = '11111111-1111-4111-8111-111111111111';
+      await instance.rows(`
+        create policy "reads ${topic}" on realtime.messages for select to authenticated
+          using ((select realtime.topic()) = '${topic}' and (select auth.jwt()) ->> 'sub' = '${sub}');
+        create policy "writes ${topic}" on realtime.messages for insert to authenticated
+          with check ((select realtime.topic()) = '${topic}' and extension = 'broadcast')`);
       const client = supabase(instance, { vsn });
-      const channel = client.channel(newTopic(), { config: { private: true } });
-      await assert.rejects(subscribe(channel), /Private channels are not available yet/);
+      const config = { private: true, broadcast: { self: true, ack: true } };
+      await assert.rejects(subscribe(client.channel(topic, { config })), /You do not have permissions to read from this Channel topic/);
+      await client.removeAllChannels();
+      await client.realtime.setAuth(instance.token('authenticated', { sub }));
+      const { channel, messages } = await subscribed(client, topic, config);
+      assert.equal(await channel.send({ type: 'broadcast', event: 'x', payload: { n: 1 } }), 'ok');
+      await instance.rows(`select realtime.send('{"n": 2}', 'y', '${topic}'); select realtime.send('{"n": 3}', 'public', '${topic}', false)`);
+      await arrived(messages, 2);
+      assert.deepEqual(messages.map(({ event, payload }) => [event, payload.n]), [['x', 1], ['y', 2]]);
       await leave(client);
     });
 

@@ -57,14 +57,15 @@ async function startWith(settings, listeners) {
 }
 
 async function playOn(instance, name, paths) {
-  const tokens = transcriptTokens(JSON.parse(readFileSync(new URL('tokens.json', folder))), instance.secret);
   const scenario = loadTranscript(name);
-  const prepared = prepare(scenario, differencesOf(name), { tokens, ...paths });
   const session = instance.session();
   try {
-    const failures = await alone(resources(scenario), () =>
-      play(prepared, { port: instance.port, sql: (text) => session.run(text) }),
-    );
+    // Some tokens run out while it is played, so they are made when it begins.
+    const failures = await alone(resources(scenario), () => {
+      const tokens = transcriptTokens(JSON.parse(readFileSync(new URL('tokens.json', folder))), instance.secret);
+      const prepared = prepare(scenario, differencesOf(name), { tokens, ...paths });
+      return play(prepared, { port: instance.port, sql: (text) => session.run(text) });
+    });
     assert.equal(failures.length, 0, `${failures.length} difference(s) from the recording:\n    ${failures.join('\n    ')}`);
   } finally {
     session.close();

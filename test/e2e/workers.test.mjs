@@ -7,7 +7,7 @@ import { request } from './lib/http.mjs';
 import { fence, member, running, workers } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
-const KINDS = ['launcher', 'decoder', 'listener'];
+const KINDS = ['launcher', 'authorizer', 'decoder', 'listener'];
 
 // All workers run; returns their pids by kind.
 function allRunning(instance, count, seconds = 20) {
@@ -26,19 +26,19 @@ function allRunning(instance, count, seconds = 20) {
 const gone = (instance) =>
   until('no worker but the launcher in the database', async () =>
     (await instance.value(`select count(*) from pg_stat_activity
-      where backend_type in ('realtime decoder', 'realtime listener') and datname is not null`)) === '0');
+      where backend_type in ('realtime authorizer', 'realtime decoder', 'realtime listener') and datname is not null`)) === '0');
 
 describe('one instance', () => {
   let instance;
   before(async () => {
     instance = await Instance.start({ listeners: 2, settings: ['fsync = off'] });
-    await allRunning(instance, 4);
+    await allRunning(instance, 6);
   });
   after(() => instance?.destroy());
 
   test('they can be seen in pg_stat_activity', async () => {
     const types = await instance.rows(`select backend_type from pg_stat_activity where backend_type like 'realtime %' order by 1`);
-    assert.deepEqual(types, ['realtime decoder', 'realtime launcher', 'realtime listener', 'realtime listener']);
+    assert.deepEqual(types, ['realtime authorizer', 'realtime authorizer', 'realtime decoder', 'realtime launcher', 'realtime listener', 'realtime listener']);
   });
 
   for (const kind of KINDS) {
@@ -47,7 +47,7 @@ describe('one instance', () => {
       const before = await running(instance, kind);
       assert.equal(await instance.value(`select pg_terminate_backend(${before.pid})`), 't');
       await until('it is gone', async () => !(await workers(instance)).some(({ pid }) => pid === before.pid));
-      const all = await allRunning(instance, 4);
+      const all = await allRunning(instance, 6);
       assert.ok(all.every(({ pid }) => pid !== before.pid));
       if (kind === 'listener') {
         self.socket.drop();
@@ -105,7 +105,7 @@ describe('one instance', () => {
       await instance.rows('create extension realtime; select realtime.setup_supabase()');
       await until('it answers again', async () => (await request(instance.port, { path: '/healthcheck' }, 2)).status === 200);
     }
-    await allRunning(instance, 4);
+    await allRunning(instance, 6);
     assert.equal(await instance.value(`select count(*) from pg_replication_slots where slot_name not like '%realtime%'`), '0');
   });
 
@@ -121,7 +121,7 @@ describe('one instance', () => {
     const self = await member(instance, 'restart');
     await instance.restart();
     assert.ok(self.socket.ended);
-    await allRunning(instance, 4);
+    await allRunning(instance, 6);
     const again = await member(instance, 'restart');
     await instance.rows(`select realtime.send('{}', 'x', 'restart', false)`);
     assert.deepEqual((await fence(instance, again)).map(({ event }) => event), ['x']);
@@ -131,7 +131,7 @@ describe('one instance', () => {
   test('an immediate stop and a start', async () => {
     await instance.stop('immediate');
     await instance.restart();
-    await allRunning(instance, 4);
+    await allRunning(instance, 6);
     const self = await member(instance, 'crash');
     assert.deepEqual(await fence(instance, self), []);
     assert.equal(await instance.value('select count(*) from pg_replication_slots where not temporary'), '0', 'no slot outlives its worker');
@@ -155,7 +155,7 @@ describe('DROP DATABASE of their own', () => {
       await until('it answers', async () => (await request(instance.port, { path: '/healthcheck' }, 2)).status === 200, { seconds: 60 });
       await until('all run', async () => {
         const rows = await app.rows(`select state from realtime.workers`);
-        return rows.length === 3 && rows.every((state) => state === 'running');
+        return rows.length === 5 && rows.every((state) => state === 'running');
       });
       await app.rows(`select realtime.send('{}', 'e', 't', false)`);
       app.close();
@@ -179,7 +179,7 @@ describe('DROP DATABASE of their own', () => {
     await until('it answers again', async () => (await request(instance.port, { path: '/healthcheck' }, 2)).status === 200, { seconds: 30 });
     await until('all run again', async () => {
       const rows = await app.rows(`select state from realtime.workers`);
-      return rows.length === 3 && rows.every((state) => state === 'running');
+      return rows.length === 5 && rows.every((state) => state === 'running');
     });
     app.close();
   });
@@ -188,7 +188,7 @@ describe('DROP DATABASE of their own', () => {
 test('eight listeners serve one port', async () => {
   const instance = await Instance.start({ listeners: 8, settings: ['fsync = off'] });
   try {
-    await allRunning(instance, 10);
+    await allRunning(instance, 12);
     const members = await Promise.all(Array.from({ length: 64 }, () => member(instance, 'eight')));
     const used = Number(await instance.value('select count(distinct listener) from realtime.connections'));
     assert.ok(used >= 4, `${used} of 8 listeners have clients`);

@@ -22,6 +22,9 @@ export function token(role, secret, claims = {}) {
   return sign({ role, exp: NEVER, ...claims }, secret);
 }
 
+// Tokens that run out while a scenario is played: seconds from its start.
+const LIVES = { short9: 9, short12: 12, short12f: 12.5 };
+
 // The tokens that the transcripts name, from the claims in tokens.json. Those that tokens.json
 // describes in words only are made here.
 export function transcriptTokens(described, secret) {
@@ -31,7 +34,8 @@ export function transcriptTokens(described, secret) {
       continue;
     }
     const key = name === 'badsig' ? `${secret}, but another one` : secret;
-    tokens[name] = sign(claims, key, header);
+    const lives = name in LIVES && { ...claims, exp: Math.floor(Date.now() / 1000) + LIVES[name] };
+    tokens[name] = sign(lives || claims, key, header);
   }
   tokens.notjson = ['no json', 'no json either', 'nor this'].map(encode).join('.');
   tokens.anon_blank = `${tokens.anon.slice(0, 20)}%20${tokens.anon.slice(20)}`;
