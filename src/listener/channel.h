@@ -58,6 +58,9 @@ typedef struct Channel
 	bool		self;
 	bool		ack;
 	bool		presence_enabled;
+	bool		awaits_state;	/* presence_state, until this listener knows all */
+	int			presence_grace; /* ms that it stays present when its connection is lost */
+	struct ChannelPresence *presence;	/* presence.c; NULL: has never tracked */
 	bool		told_waiting;	/* was told that the database's messages don't come yet */
 	bool		awaits_ready;	/* asked for replication_ready and has not got it */
 	uint32		subscriptions;	/* entries of postgres_changes */

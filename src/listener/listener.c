@@ -24,6 +24,7 @@
 #include "listener/inspect.h"
 #include "listener/listener.h"
 #include "listener/output.h"
+#include "listener/presence.h"
 #include "listener/server.h"
 #include "listener/socket.h"
 #include "listener/tally.h"
@@ -53,6 +54,7 @@ static char *known_secret;		/* the secret that the clients' tokens were verified
 static void
 at_exit(int code, Datum argument)
 {
+	presence_listener_ends();
 	tally_flush();
 	tally_withdraw_gauges();
 }
@@ -76,6 +78,7 @@ set_up(void)
 	topics_init();
 	broadcast_init(listener);
 	asking_init(listener);
+	presence_init(listener);
 	before_shmem_exit(at_exit, (Datum) 0);
 	known_secret = strdup(realtime_jwt_secret);
 	if (uv_loop_init(&loop) != 0 || !server_start(&loop))

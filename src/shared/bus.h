@@ -28,6 +28,12 @@ typedef enum BusKind
 	BUS_DATABASE_WAITING,		/* messages from the database are not delivered yet; payload is the text why */
 	BUS_DATABASE_READY,			/* messages from the database are delivered from here on */
 	BUS_GAP,					/* messages were lost; payload is the text for the members (topic empty: of every topic) */
+	BUS_PRESENCE_TRACK,			/* origin is present with key event and meta payload, since committed_at */
+	BUS_PRESENCE_UNTRACK,		/* origin no longer is */
+	BUS_PRESENCE_LINGER,		/* origin's connection is lost; it may come back under its key */
+	BUS_PRESENCE_GONE,			/* nobody of origin.listener is present any more */
+	BUS_PRESENCE_ASK,			/* origin.listener wants to know who is; form 1: it has just started */
+	BUS_PRESENCE_TOLD,			/* origin.listener has told listener number origin.channel of all of its own */
 	BUS_REAUTHORIZE				/* judge the members of this topic again (topic empty: of every private topic) */
 } BusKind;
 
