@@ -303,6 +303,7 @@ connection_gone(Connection *connection)
 	if (connection->state == CONNECTION_GONE || connection->state == CONNECTION_FREE)
 		return;
 	connection->wsi = NULL;
+	presence_connection_lost(connection);
 	asking_drop(connection);
 	channels_drop(connection);
 	output_free(connection);

@@ -13,7 +13,7 @@
 #include "listener/presence.h"
 #include "listener/presence_news.h"
 #include "listener/presence_state.h"
-#include "listener/tally.h"
+#include "listener/server.h"
 #include "shared/settings.h"
 #include "wire/base64url.h"
 #include "wire/json.h"
@@ -40,11 +40,14 @@ typedef struct ChannelPresence
 typedef struct Lingering
 {
 	Timer		timer;
+	struct Lingering *next;
 	bool		is_private;
 	PresenceOwner owner;
 	uint32		topic_len;
 	char		topic[FLEXIBLE_ARRAY_MEMBER];
 } Lingering;
+
+static Lingering *lingering_list;
 
 static int	listener;
 static unsigned char ref_base[4];
@@ -75,10 +78,9 @@ static BusRecord
 record_of(const Channel *channel, BusKind kind)
 {
 	PresenceOwner owner = owner_of(channel);
-
-	return (BusRecord)
-	{
+	BusRecord	record = {
 		.kind = kind,
+		.has_id = true,
 		.is_private = channel->topic->is_private,
 		.topic = topic_name(channel->topic),
 		.origin = {
@@ -89,6 +91,9 @@ record_of(const Channel *channel, BusKind kind)
 		},
 		.committed_at = GetCurrentTimestamp()
 	};
+
+	memcpy(record.id, &channel->connection->serial, sizeof(channel->connection->serial));
+	return record;
 }
 
 /* ------------------------------------------------------ what is said ------------------------------------------------ */
@@ -238,10 +243,12 @@ publish_track(Channel *channel, Slice ref)
 	release(&presence->meta);
 	presence->meta = record.payload;
 	memcpy(presence->ref, new, REF_SIZE);
+	presence->held_back = false;
 	if (!presence->tracked)
 	{
 		presence->tracked = true;
-		channel->connection->tracks++;
+		if (channel->connection->tracks++ == 0)
+			server_limit_unacknowledged(channel->connection, realtime_client_timeout);
 		connection_schedule(channel->connection);
 	}
 	if (record.origin.ack)
@@ -330,7 +337,11 @@ track(Channel *channel, Slice payload, Slice ref)
 	else if (!within_rate(presence))
 		hold_back(channel, ref);
 	else if (!publish_track(channel, ref))
+	{
+		/* the same payload must not be taken for one that is tracked */
+		release(&presence->payload);
 		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+	}
 }
 
 static void
@@ -410,7 +421,7 @@ push_track(Channel *channel, const Incoming *incoming, Slice payload)
 		channel_reply_error(channel, ref, SLICE_LITERAL("Presence track payload must be a map"));
 		return;
 	}
-	if (payload.len > settings_max_payload())
+	if (payload.len + channel->presence_key.len > settings_max_payload())
 	{
 		channel_reply_error(channel, ref, SLICE_LITERAL("PresencePayloadTooLarge: the payload is longer than "
 														"realtime.max_payload_size, track less"));
@@ -438,13 +449,16 @@ presence_push(Channel *channel, const Incoming *incoming)
 	char		name[16];
 	Slice		text = SLICE_EMPTY;
 
-	if (!message->payload_is_json || wjson_type(message->payload) != WJSON_OBJECT)
+	/* reading the bus, just before, may have closed it: nobody would take back what it tracks now */
+	if (channel->connection->state != CONNECTION_OPEN)
+		return;
+	if (!message->payload_is_json)
 	{
-		channel_reply_error(channel, message->ref, SLICE_LITERAL("InvalidPresencePayload: expected an object"));
+		channel_reply_error(channel, message->ref, SLICE_LITERAL("InvalidPresencePayload: expected JSON"));
 		return;
 	}
-	(void) wjson_members(message->payload, names, values, 2);
-	if (wjson_type(values[0]) == WJSON_NONE)
+	/* as in the reference, what has no event is answered and ignored */
+	if (!wjson_members(message->payload, names, values, 2) || wjson_type(values[0]) == WJSON_NONE)
 		reply_ok(channel, message->ref);
 	else if (wjson_type(values[0]) != WJSON_STRING || !wjson_string_text(values[0], name, sizeof(name), &text, NULL))
 		channel_reply(channel, message->ref, false, SLICE_LITERAL("{}"));
@@ -496,6 +510,12 @@ grace_is_over(Timer *timer)
 		}
 	};
 
+	for (Lingering **link = &lingering_list; *link != NULL; link = &(*link)->next)
+		if (*link == lingering)
+		{
+			*link = lingering->next;
+			break;
+		}
 	(void) bus_publish(&record);
 	free(lingering);
 }
@@ -514,6 +534,8 @@ linger(Channel *channel)
 	lingering->owner = owner_of(channel);
 	lingering->topic_len = name.len;
 	memcpy(lingering->topic, name.data, name.len);
+	lingering->next = lingering_list;
+	lingering_list = lingering;
 	wheel_set(&connection_wheel, &lingering->timer, connection_clock() + channel->presence_grace);
 	return true;
 }
@@ -559,24 +581,55 @@ tell_channel(Channel *channel, void *arg)
 	(void) bus_publish(&record);
 }
 
-/* The channel of an entry of ours; NULL if it is not present any more. */
-static Channel *
-channel_of(const PresenceEntry *entry)
+/* Is the channel that this entry of ours belongs to present? */
+static bool
+is_present(PresenceOwner owner)
 {
-	Connection *connection = connection_find(entry->owner.connection, entry->owner.generation);
+	Connection *connection = connection_find(owner.connection, owner.generation);
 
 	for (Channel *channel = connection == NULL ? NULL : connection->channels; channel != NULL; channel = channel->next)
-		if (channel->number == entry->owner.channel)
-			return channel->presence != NULL && channel->presence->tracked ? channel : NULL;
-	return NULL;
+		if (channel->number == owner.channel)
+			return channel->presence != NULL && channel->presence->tracked;
+	return false;
+}
+
+static bool
+is_lingering(PresenceOwner owner)
+{
+	for (const Lingering *lingering = lingering_list; lingering != NULL; lingering = lingering->next)
+		if (presence_same_owner(lingering->owner, owner))
+			return true;
+	return false;
+}
+
+/*
+ * What is told of a client that lingers may come after what has ended it, and would then stay for ever: whoever reads
+ * back that a client of his is present which is not any more says that it has left.
+ */
+void
+presence_track_was_read(const BusRecord *read, PresenceOwner owner)
+{
+	BusRecord	record = {
+		.kind = BUS_PRESENCE_UNTRACK,
+		.is_private = read->is_private,
+		.topic = read->topic,
+		.origin = read->origin
+	};
+
+	if (owner.listener != listener || is_present(owner) || is_lingering(owner))
+		return;
+	record.origin.ack = false;
+	(void) bus_publish(&record);
 }
 
 /* Entries of ours that no channel stands behind: they linger, or should be gone. */
 static void
 tell_entry(const PresenceEntry *entry)
 {
+	bool		lingers = entry->lingers && is_lingering(entry->owner);
 	BusRecord	record = {
 		.kind = BUS_PRESENCE_TRACK,
+		.has_id = true,
 		.is_private = entry->topic->is_private,
 		.topic = presence_topic_name(entry->topic),
 		.event = entry->key,
@@ -590,11 +643,12 @@ tell_entry(const PresenceEntry *entry)
 		}
 	};
 
-	if (entry->owner.listener != listener || entry->meta.data == NULL || channel_of(entry) != NULL)
+	if (entry->owner.listener != listener || entry->meta.data == NULL || is_present(entry->owner))
 		return;
-	if (entry->lingers)
+	memcpy(record.id, &entry->serial, sizeof(entry->serial));
+	if (lingers)
 		(void) bus_publish(&record);
-	record.kind = entry->lingers ? BUS_PRESENCE_LINGER : BUS_PRESENCE_UNTRACK;
+	record.kind = lingers ? BUS_PRESENCE_LINGER : BUS_PRESENCE_UNTRACK;
 	(void) bus_publish(&record);
 }
 

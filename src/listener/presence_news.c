@@ -211,11 +211,15 @@ presence_record(const BusRecord *record)
 		record->origin.listener, record->origin.connection, record->origin.connection_generation, record->origin.channel
 	};
 
+	uint64		serial;
+
+	memcpy(&serial, record->id, sizeof(serial));
 	switch ((BusKind) record->kind)
 	{
 		case BUS_PRESENCE_TRACK:
-			(void) presence_state_track(record->topic, record->is_private, owner, record->event, record->payload,
-										record->committed_at);
+			(void) presence_state_track(record->topic, record->is_private, owner, serial, record->event,
+										record->payload, record->committed_at);
+			presence_track_was_read(record, owner);
 			answer(record);
 			break;
 		case BUS_PRESENCE_UNTRACK:

@@ -8,7 +8,13 @@
 #ifndef REALTIME_LISTENER_PRESENCE_NEWS_H
 #define REALTIME_LISTENER_PRESENCE_NEWS_H
 
+#include "listener/presence_state.h"
+#include "shared/bus.h"
+
 extern void presence_news_init(int listener);
+
+/* presence.c: a track of this owner has been applied. */
+extern void presence_track_was_read(const BusRecord *read, PresenceOwner owner);
 
 /* presence.c: put on the bus once more what this listener's own clients track. */
 extern void presence_tell(void);

@@ -75,30 +75,38 @@ drop_topic_if_empty(PresenceTopic *topic)
 	free(topic);
 }
 
-static bool
-same_owner(PresenceOwner a, PresenceOwner b)
-{
-	return a.listener == b.listener && a.connection == b.connection && a.generation == b.generation &&
-		a.channel == b.channel;
-}
-
 /* The entry of this owner that has not left. */
 static PresenceEntry *
 find_entry(PresenceTopic *topic, PresenceOwner owner)
 {
 	for (PresenceEntry *entry = topic->entries; entry != NULL; entry = entry->next)
-		if (entry->meta.data != NULL && same_owner(entry->owner, owner))
+		if (entry->meta.data != NULL && presence_same_owner(entry->owner, owner))
 			return entry;
 	return NULL;
 }
 
+/* An order of owners that is the same in every listener. */
+static bool
+comes_before(const PresenceEntry *a, const PresenceEntry *b)
+{
+	if (a->since != b->since)
+		return a->since < b->since;
+	if (a->owner.listener != b->owner.listener)
+		return a->owner.listener < b->owner.listener;
+	return a->owner.channel < b->owner.channel;
+}
+
+/* The oldest of this key: the order of the list depends on when this listener started, what is taken over must not. */
 static PresenceEntry *
 find_lingering(PresenceTopic *topic, Slice key)
 {
+	PresenceEntry *found = NULL;
+
 	for (PresenceEntry *entry = topic->entries; entry != NULL; entry = entry->next)
-		if (entry->lingers && entry->meta.data != NULL && slice_equal(entry->key, key))
-			return entry;
-	return NULL;
+		if (entry->lingers && entry->meta.data != NULL && slice_equal(entry->key, key) &&
+			(found == NULL || comes_before(entry, found)))
+			found = entry;
+	return found;
 }
 
 static Slice
@@ -116,6 +124,16 @@ release(Slice *slice)
 {
 	free((char *) slice->data);
 	*slice = SLICE_EMPTY;
+}
+
+/* The meta may be shared with what is announced. */
+static void
+release_meta(PresenceEntry *entry)
+{
+	if (entry->meta.data == entry->announced.data)
+		entry->meta = SLICE_EMPTY;
+	else
+		release(&entry->meta);
 }
 
 static PresenceEntry *
@@ -152,7 +170,7 @@ free_entry(PresenceEntry *entry)
 	entry->topic->count--;
 	total--;
 	release(&entry->key);
-	release(&entry->meta);
+	release_meta(entry);
 	release(&entry->announced);
 	free(entry);
 }
@@ -181,12 +199,13 @@ static void
 leave(PresenceEntry *entry)
 {
 	about_to_change(entry);
-	release(&entry->meta);
+	release_meta(entry);
 	entry->lingers = false;
 }
 
 bool
-presence_state_track(Slice name, bool is_private, PresenceOwner owner, Slice key, Slice meta, TimestampTz since)
+presence_state_track(Slice name, bool is_private, PresenceOwner owner, uint64 serial, Slice key, Slice meta,
+					 TimestampTz since)
 {
 	PresenceTopic *topic = find_topic(name, is_private);
 	PresenceEntry *entry;
@@ -202,7 +221,7 @@ presence_state_track(Slice name, bool is_private, PresenceOwner owner, Slice key
 	if (entry != NULL)
 	{
 		entry->confirmed = true;
-		if (same_owner(entry->owner, owner) && slice_equal(entry->meta, meta))
+		if (presence_same_owner(entry->owner, owner) && slice_equal(entry->meta, meta))
 			return true;
 	}
 	copied = copy(meta);
@@ -215,9 +234,11 @@ presence_state_track(Slice name, bool is_private, PresenceOwner owner, Slice key
 		return false;
 	}
 	about_to_change(entry);
-	release(&entry->meta);
+	release_meta(entry);
 	entry->meta = copied;
 	entry->owner = owner;
+	entry->serial = serial;
+	entry->since = since;
 	entry->lingers = false;
 	entry->confirmed = true;
 	return true;
@@ -395,7 +416,7 @@ write_diff(Writer *w, const PresenceTopic *topic)
 	writer_char(w, '}');
 }
 
-/* What is true becomes what the members know. Without memory for the copy they are told again with the next change. */
+/* What is true becomes what the members know. */
 static void
 settle(PresenceTopic *topic)
 {
@@ -405,11 +426,12 @@ settle(PresenceTopic *topic)
 		if (!entry->changed)
 			continue;
 		entry->changed = false;
-		release(&entry->announced);
+		if (entry->announced.data != entry->meta.data)
+			release(&entry->announced);
 		if (entry->meta.data == NULL)
 			free_entry(entry);
 		else
-			entry->announced = copy(entry->meta);
+			entry->announced = entry->meta;
 	}
 }
 

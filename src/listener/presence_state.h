@@ -29,12 +29,13 @@ typedef struct PresenceEntry
 	struct PresenceEntry *next; /* of its topic */
 	struct PresenceTopic *topic;
 	PresenceOwner owner;
+	uint64		serial;			/* of its connection, for people */
 	TimestampTz since;
 	bool		lingers;		/* its client is gone, and may come back under the same key */
 	bool		confirmed;		/* seen since the state was last put in doubt */
 	bool		changed;		/* meta is not what is announced */
 	Slice		key;			/* these three are malloc'ed */
-	Slice		meta;			/* JSON object; no data: it has left */
+	Slice		meta;			/* JSON object; no data: it has left; may be the very text of announced */
 	Slice		announced;		/* no data: members don't know of it */
 } PresenceEntry;
 
@@ -50,6 +51,13 @@ typedef struct PresenceTopic
 	char		name[FLEXIBLE_ARRAY_MEMBER];	/* without prefix */
 } PresenceTopic;
 
+static inline bool
+presence_same_owner(PresenceOwner a, PresenceOwner b)
+{
+	return a.listener == b.listener && a.connection == b.connection && a.generation == b.generation &&
+		a.channel == b.channel;
+}
+
 /* Tell the members of a topic; diff is the payload of a presence_diff. */
 typedef void (*PresenceAnnounce) (const PresenceTopic *topic, Slice diff);
 
@@ -60,8 +68,8 @@ extern void presence_state_init(PresenceAnnounce announce);
  * The channel tracks with this key and meta: a new entry, another meta of its entry, or that of a lingering one of the
  * same key, which it takes over. The same meta again changes nothing. False: no memory.
  */
-extern bool presence_state_track(Slice topic, bool is_private, PresenceOwner owner, Slice key, Slice meta,
-								 TimestampTz since);
+extern bool presence_state_track(Slice topic, bool is_private, PresenceOwner owner, uint64 serial, Slice key,
+								 Slice meta, TimestampTz since);
 
 /* It no longer does; or its client is gone, but may come back. */
 extern void presence_state_untrack(Slice topic, bool is_private, PresenceOwner owner);
@@ -81,7 +89,7 @@ extern void presence_state_flush(void);
 extern uint32 presence_state_count(Slice topic, bool is_private);
 extern uint32 presence_state_total(void);
 
-/* A lingering entry of this key; NULL if there is none. */
+/* The lingering entry of this key that a client that tracks would take over; NULL if there is none. */
 extern const PresenceEntry *presence_state_lingering(Slice topic, bool is_private, Slice key);
 
 /* The payload of a presence_state: what the members know. */
