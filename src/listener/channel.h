@@ -58,7 +58,8 @@ typedef struct Channel
 	bool		self;
 	bool		ack;
 	bool		presence_enabled;
-	bool		awaits_state;	/* presence_state, until this listener knows all */
+	bool		presence_gated; /* private, and joined without presence: its diffs are pushes of its own (PROTOCOL 2.2) */
+	bool		awaits_state;	/* is to get presence_state, and has not yet: no diffs until then */
 	int			presence_grace; /* ms that it stays present when its connection is lost */
 	struct ChannelPresence *presence;	/* presence.c; NULL: has never tracked */
 	bool		told_waiting;	/* was told that the database's messages don't come yet */

@@ -199,6 +199,8 @@ make_channel(Join *join)
 	channel->self = join->config.broadcast_self;
 	channel->ack = join->config.broadcast_ack;
 	channel->presence_enabled = join->config.presence_enabled || realtime_presence_enabled;
+	channel->presence_gated = join->config.is_private && !channel->presence_enabled;
+	channel->awaits_state = channel->presence_enabled && channel->read_presence;
 	channel->presence_grace = join->config.presence_grace_ms;
 	channel->subscriptions = join->config.legacy ? 1 : join->config.changes_count;
 	channel->join_ref = slice_make(channel->bytes, join_ref.len);
@@ -271,7 +273,7 @@ after_join(Channel *channel, Join *join)
 		channel_system(channel, SLICE_LITERAL("postgres_changes"), false,
 					   SLICE_LITERAL("Postgres Changes are not available yet"));
 	readiness_joined(channel, join->config.replication_ready);
-	if (channel->presence_enabled && channel->read_presence)
+	if (channel->awaits_state)
 		presence_send_state(channel);
 	channel_start_timer(channel);
 }
@@ -330,7 +332,10 @@ channel_join(Connection *connection, const Incoming *incoming)
 	}
 	token_unref(join.token);
 	if (join.old != NULL && wjson_type(join.old->join_ref) != WJSON_NULL)
+	{
 		channel_close(join.old);
+		presence_settle();
+	}
 	else if (join.old != NULL)
 		channel_drop(join.old);
 	if (channel != NULL)

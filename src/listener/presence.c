@@ -48,6 +48,7 @@ typedef struct Lingering
 } Lingering;
 
 static Lingering *lingering_list;
+static uint32 untracks_on_the_way;	/* ours that were published with form 1 and not read back yet */
 
 static int	listener;
 static unsigned char ref_base[4];
@@ -262,13 +263,31 @@ publish_untrack(Channel *channel, BusKind kind, Slice ref)
 {
 	BusRecord	record = record_of(channel, kind);
 
+	record.form = 1;
 	record.ref = ref;
 	record.origin.ack = ref.len > 0;
 	if (record.origin.ack)
 		channel->in_flight++;
-	(void) bus_publish(&record);
+	if (bus_publish(&record))
+		untracks_on_the_way++;
 	channel->presence->tracked = false;
 	channel->connection->tracks--;
+}
+
+void
+presence_untrack_was_read(const BusRecord *read)
+{
+	if (read->origin.listener == listener && read->form == 1 && untracks_on_the_way > 0)
+		untracks_on_the_way--;
+}
+
+/* Some may have been lost, and will never be read. */
+void
+presence_settle(void)
+{
+	while (untracks_on_the_way > 0 && broadcast_read_bus())
+		;
+	untracks_on_the_way = 0;
 }
 
 /* ------------------------------------------------------ pushes ------------------------------------------------------ */
@@ -398,20 +417,50 @@ may_track(Channel *channel, const Incoming *incoming)
 	return channel->write_presence == RIGHT_YES;
 }
 
-/* Who tracks is told of others from then on; of a private topic, if the policies let it. */
-static void
-enable(Channel *channel)
+/*
+ * Who tracks is told of others from then on; of a private topic, if the policies let it, which was not asked when it
+ * joined without presence. False: it is asked now and the push waits, or the push has been answered.
+ */
+static bool
+enable(Channel *channel, Incoming *incoming)
 {
+	const Answer *answer = incoming->answer;
+	Slice		ref = incoming->message->ref;
+	char		text[TOO_MANY_BOUND];
+	int			retry_ms;
+
 	if (channel->presence_enabled)
-		return;
-	channel->presence_enabled = true;
-	if (channel->topic->is_private)
-		channel_judge_again(channel);
+		return true;
+	if (!channel->topic->is_private)
+	{
+		channel->presence_enabled = true;
+		return true;
+	}
+	if (answer == NULL)
+	{
+		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_PRESENCE, true, channel->token,
+						  incoming, &retry_ms))
+			channel_reply_error(channel, ref, too_many_requests(text, retry_ms));
+		return false;
+	}
+	if (answer->status == ANSWER_BUSY)
+		channel_reply_error(channel, ref, too_many_requests(text, answer->retry_ms));
+	else if (answer->status == ANSWER_CANCELED)
+		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
+	else
+	{
+		channel->presence_enabled = true;
+		channel->read_presence = answer->presence;
+		incoming->answer = NULL;
+	}
+	return channel->presence_enabled;
 }
 
 static void
-push_track(Channel *channel, const Incoming *incoming, Slice payload)
+push_track(Channel *channel, const Incoming *pushed, Slice payload)
 {
+	Incoming	waiting = *pushed;
+	Incoming   *incoming = &waiting;
 	Slice		ref = incoming->message->ref;
 
 	if (payload.len == 0)
@@ -427,7 +476,7 @@ push_track(Channel *channel, const Incoming *incoming, Slice payload)
 														"realtime.max_payload_size, track less"));
 		return;
 	}
-	if (!may_track(channel, incoming))
+	if (!enable(channel, incoming) || !may_track(channel, incoming))
 		return;
 	if (channel->presence == NULL)
 		channel->presence = calloc(1, sizeof(ChannelPresence));
@@ -436,7 +485,6 @@ push_track(Channel *channel, const Incoming *incoming, Slice payload)
 		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
 		return;
 	}
-	enable(channel);
 	track(channel, payload, ref);
 }
 

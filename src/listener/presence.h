@@ -17,6 +17,9 @@ extern void presence_init(int listener);
 /* A channel pushes a `presence` event. */
 extern void presence_push(Channel *channel, const Incoming *incoming);
 
+/* Read back that channels of this listener are not present any more: whoever joins again must not find himself there. */
+extern void presence_settle(void);
+
 /* presence_state for a channel that has joined; it may have to wait until the other listeners have told what they know. */
 extern void presence_send_state(Channel *channel);
 

@@ -21,6 +21,15 @@ static Timer patience;
 
 /* ------------------------------------------------- to the members --------------------------------------------------- */
 
+static Frame *
+diff_frame(const Topic *topic, int vsn, Slice join_ref, Slice diff)
+{
+	Writer	   *w = frame_begin(phx_bound(join_ref.len, topic->full_len, diff.len));
+
+	phx_write_push(w, vsn, join_ref, phx_topic_text(topic_full(topic)), SLICE_LITERAL("presence_diff"), diff);
+	return frame_finish(FRAME_TEXT);
+}
+
 /* On a public topic everybody, on a private one those whom the policies let. */
 static void
 announce(const PresenceTopic *present, Slice diff)
@@ -34,16 +43,21 @@ announce(const PresenceTopic *present, Slice diff)
 		int			vsn = channel->connection->vsn;
 		Frame	  **frame = &frames[vsn - PHX_V1];
 
-		if (channel->connection->state != CONNECTION_OPEN || !channel->read_presence)
+		if (channel->connection->state != CONNECTION_OPEN || !channel->read_presence || channel->awaits_state)
 			continue;
-		if (*frame == NULL)
+		if (channel->presence_gated)
 		{
-			Writer	   *w = frame_begin(phx_bound(0, topic->full_len, diff.len));
+			Frame	   *own = diff_frame(topic, vsn, channel->join_ref, diff);
 
-			phx_write_push(w, vsn, SLICE_EMPTY, phx_topic_text(topic_full(topic)), SLICE_LITERAL("presence_diff"), diff);
-			*frame = frame_finish(FRAME_TEXT);
+			output_queue(channel->connection, own);
+			frame_unref(own);
 		}
-		output_queue(channel->connection, *frame);
+		else
+		{
+			if (*frame == NULL)
+				*frame = diff_frame(topic, vsn, SLICE_EMPTY, diff);
+			output_queue(channel->connection, *frame);
+		}
 		tally(COUNTER_DELIVERIES, 1);
 	}
 	frame_unref(frames[0]);
@@ -224,10 +238,12 @@ presence_record(const BusRecord *record)
 			break;
 		case BUS_PRESENCE_UNTRACK:
 			presence_state_untrack(record->topic, record->is_private, owner);
+			presence_untrack_was_read(record);
 			answer(record);
 			break;
 		case BUS_PRESENCE_LINGER:
 			presence_state_linger(record->topic, record->is_private, owner);
+			presence_untrack_was_read(record);
 			break;
 		case BUS_PRESENCE_GONE:
 			presence_state_drop_listener(record->origin.listener);

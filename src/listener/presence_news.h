@@ -16,6 +16,9 @@ extern void presence_news_init(int listener);
 /* presence.c: a track of this owner has been applied. */
 extern void presence_track_was_read(const BusRecord *read, PresenceOwner owner);
 
+/* presence.c: an untrack of this listener was read back. */
+extern void presence_untrack_was_read(const BusRecord *read);
+
 /* presence.c: put on the bus once more what this listener's own clients track. */
 extern void presence_tell(void);
 

@@ -96,6 +96,18 @@ comes_before(const PresenceEntry *a, const PresenceEntry *b)
 	return a->owner.channel < b->owner.channel;
 }
 
+/* Has this owner left, and the members have not been told? */
+static bool
+is_leaving(PresenceTopic *topic, PresenceOwner owner)
+{
+	if (!topic->changed)
+		return false;
+	for (PresenceEntry *entry = topic->entries; entry != NULL; entry = entry->next)
+		if (entry->meta.data == NULL && presence_same_owner(entry->owner, owner))
+			return true;
+	return false;
+}
+
 /* The oldest of this key: the order of the list depends on when this listener started, what is taken over must not. */
 static PresenceEntry *
 find_lingering(PresenceTopic *topic, Slice key)
@@ -224,6 +236,8 @@ presence_state_track(Slice name, bool is_private, PresenceOwner owner, uint64 se
 		if (presence_same_owner(entry->owner, owner) && slice_equal(entry->meta, meta))
 			return true;
 	}
+	if (entry == NULL && is_leaving(topic, owner))
+		flush_topic(topic);
 	copied = copy(meta);
 	if (entry == NULL && copied.data != NULL)
 		entry = make_entry(topic, owner, key, since);

@@ -29,8 +29,8 @@ typedef enum BusKind
 	BUS_DATABASE_READY,			/* messages from the database are delivered from here on */
 	BUS_GAP,					/* messages were lost; payload is the text for the members (topic empty: of every topic) */
 	BUS_PRESENCE_TRACK,			/* origin is present with key event and meta payload, since committed_at; id begins with the serial of its connection */
-	BUS_PRESENCE_UNTRACK,		/* origin no longer is */
-	BUS_PRESENCE_LINGER,		/* origin's connection is lost; it may come back under its key */
+	BUS_PRESENCE_UNTRACK,		/* origin no longer is; form is origin.listener's own business */
+	BUS_PRESENCE_LINGER,		/* likewise, but origin's connection is lost; it may come back under its key */
 	BUS_PRESENCE_GONE,			/* nobody of origin.listener is present any more */
 	BUS_PRESENCE_ASK,			/* origin.listener wants to know who is; form 1: it has just started */
 	BUS_PRESENCE_TOLD,			/* origin.listener has told listener number origin.channel of all of its own */
@@ -58,7 +58,7 @@ typedef struct BusOrigin
 typedef struct BusRecord
 {
 	uint8		kind;			/* BusKind */
-	uint8		form;			/* BusForm, of a BUS_BROADCAST */
+	uint8		form;			/* BusForm, of a BUS_BROADCAST; or as kind says */
 	bool		is_private;
 	bool		has_id;
 	uint16		node;			/* 0: this one */
