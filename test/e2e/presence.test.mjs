@@ -49,7 +49,11 @@ async function held(on, topic) {
 const keysOf = async (on, topic, seenBy = 0) =>
   on.rows(`select key from realtime.presence where topic = '${topic}' and seen_by = ${seenBy} order by key collate "C"`);
 
-// An application: its presence callbacks as they came, with what presenceState() said in each.
+// An application. Where a key has had several metas, or a changed one, its presenceState() may show more than there is:
+// the published client (realtime-js 2.10x) takes the phx_ref off the metas that it has when another one joins, and then
+// can't tell which one leaves. So what is left is asked of the callbacks, and of raw clients beside it.
+//
+// Its presence callbacks as they came, with what presenceState() said in each.
 async function application(topic, { vsn, key, config = {}, on = instance } = {}) {
   const client = supabase(on, { vsn });
   const channel = client.channel(topic, { config: { ...config, presence: { ...(key ? { key } : {}), ...config.presence } } });
@@ -100,15 +104,15 @@ describe('two listeners', () => {
         for (let n = 1; n <= 8; n++) {
           const before = b.events.length;
           assert.equal(await a.channel.track({ n }), 'ok');
-          await until(`b sees ${n}`, () => b.channel.presenceState().a?.[0].n === n);
+          await until(`b sees ${n}`, () => b.channel.presenceState().a?.some((meta) => meta.n === n));
           // A fence: whatever else the change has brought about would have come before.
           await b.channel.track({ fence: n });
-          await until('its fence', () => b.channel.presenceState().b?.[0].fence === n);
-          const brought = b.events.slice(before).filter(({ state }) => !(state.b?.[0].fence === n));
+          await until('its fence', () => b.channel.presenceState().b?.some(({ fence }) => fence === n));
+          const brought = b.events.slice(before).filter(({ state }) => !state.b?.some(({ fence }) => fence === n));
           assert.equal(brought.filter(({ event }) => event === 'sync').length, 1, 'exactly one sync');
           assert.ok(b.events.slice(before).every(({ state }) => state.a?.length >= 1), 'a is never away');
           const left = brought.find(({ event, key }) => event === 'leave' && key === 'a');
-          assert.ok(left.currentPresences.length > 0, 'a leave with presences left is a change');
+          assert.ok(left.currentPresences.some((meta) => meta.n === n), 'a leave with presences left is a change');
           assert.equal(left.leftPresences[0].n, n - 1);
         }
         await leave(a.client, b.client);
@@ -118,14 +122,21 @@ describe('two listeners', () => {
         const topic = newTopic();
         const [x, y] = [await application(topic, { vsn, key: 'same' }), await application(topic, { vsn, key: 'same' })];
         const watcher = await application(topic, { vsn, key: 'watcher' });
+        const raw = await joined(topic, { vsn, key: 'raw' });
         await x.channel.track({ tab: 1 });
         await y.channel.track({ tab: 2 });
         await until('both', () => watcher.channel.presenceState().same?.length === 2);
         assert.deepEqual(watcher.channel.presenceState().same.map(({ tab }) => tab).sort(), [1, 2]);
         await leave(x.client);
-        await until('one is left', () => watcher.channel.presenceState().same?.length === 1);
-        assert.equal(watcher.channel.presenceState().same[0].tab, 2);
-        await leave(y.client, watcher.client);
+        await until('one has left', () => watcher.events.some(({ event }) => event === 'leave'));
+        const left = watcher.events.find(({ event }) => event === 'leave');
+        assert.deepEqual(left.leftPresences.map(({ tab }) => tab), [1]);
+        assert.ok(left.currentPresences.some(({ tab }) => tab === 2));
+        await until('one is left', () => raw.view.keys.get('same').size === 1);
+        assert.deepEqual([...raw.view.keys.get('same').values()].map(({ tab }) => tab), [2]);
+        await leave(y.client);
+        await until('none is left', () => !raw.view.keys.has('same'));
+        await leave(watcher.client);
       });
 
       test('without a key each gets one of its own', async () => {
@@ -167,11 +178,11 @@ describe('two listeners', () => {
     }
     let last;
     await until(
-      () => `the same everywhere: ${JSON.stringify(last).slice(0, 2000)}`,
+      () => `the same everywhere: ${JSON.stringify(last)?.slice(0, 2000)}`,
       async () => {
         // Until nothing is held back or lingers any more.
         const [one, two] = await held(instance, topic);
-        const rows = await instance.rows(`select key || ' ' || phx_ref from realtime.presence where topic = '${topic}' and seen_by = 0 order by 1 collate "C"`);
+        const rows = await instance.rows(`select key || ' ' || phx_ref from realtime.presence where topic = '${topic}' and seen_by = 0`);
         const views = clients.map(({ view }) => view.lines().join());
         last = { one, two, rows, views: [...new Set(views)] };
         return one && one === two && views.every((view) => view === [...rows].sort().join());
@@ -310,7 +321,7 @@ describe('two listeners', () => {
       await until('the change is seen', () => watcher.channel.presenceState().a?.some((meta) => meta.visit === visit));
     }
     assert.deepEqual(left, [], 'no departure was told');
-    assert.ok(watcher.events.slice(before).every(({ state }) => state.a?.length === 1), 'the key was always there');
+    assert.ok(watcher.events.slice(before).every(({ state }) => state.a?.length >= 1), 'the key was always there');
     assert.deepEqual(raw.view.faults, []);
     // When it does not come back it goes after the grace time; and a leave is a leave.
     const dropped = Date.now();
@@ -517,7 +528,7 @@ describe('a listener that ends', () => {
     const keys = staying.map(({ key }) => key).sort().join();
     let last;
     await until(
-      () => `the clients that are connected, everywhere: ${JSON.stringify(last).slice(0, 3000)}`,
+      () => `the clients that are connected, everywhere: ${JSON.stringify(last)?.slice(0, 3000)}`,
       async () => {
         const [one, two] = await held(instance, topic);
         const seen = (await keysOf(instance, topic)).sort().join();
