@@ -17,7 +17,10 @@ extern void presence_init(int listener);
 /* A channel pushes a `presence` event. */
 extern void presence_push(Channel *channel, const Incoming *incoming);
 
-/* Read back that channels of this listener are not present any more: whoever joins again must not find himself there. */
+/*
+ * Read back who of this listener has come and gone: whoever joins again must not find himself there. Not while the bus
+ * is read. It may close connections.
+ */
 extern void presence_settle(void);
 
 /* presence_state for a channel that has joined; it may have to wait until the other listeners have told what they know. */

@@ -8,6 +8,7 @@
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/presence_news.h"
+#include "listener/presence_own.h"
 #include "listener/presence_state.h"
 #include "listener/tally.h"
 #include "shared/registry.h"

@@ -8,18 +8,6 @@
 #ifndef REALTIME_LISTENER_PRESENCE_NEWS_H
 #define REALTIME_LISTENER_PRESENCE_NEWS_H
 
-#include "listener/presence_state.h"
-#include "shared/bus.h"
-
 extern void presence_news_init(int listener);
-
-/* presence.c: a track of this owner has been applied. */
-extern void presence_track_was_read(const BusRecord *read, PresenceOwner owner);
-
-/* presence.c: an untrack of this listener was read back. */
-extern void presence_untrack_was_read(const BusRecord *read);
-
-/* presence.c: put on the bus once more what this listener's own clients track. */
-extern void presence_tell(void);
 
 #endif							/* REALTIME_LISTENER_PRESENCE_NEWS_H */

@@ -28,7 +28,7 @@ typedef enum BusKind
 	BUS_DATABASE_WAITING,		/* messages from the database are not delivered yet; payload is the text why */
 	BUS_DATABASE_READY,			/* messages from the database are delivered from here on */
 	BUS_GAP,					/* messages were lost; payload is the text for the members (topic empty: of every topic) */
-	BUS_PRESENCE_TRACK,			/* origin is present with key event and meta payload, since committed_at; id begins with the serial of its connection */
+	BUS_PRESENCE_TRACK,			/* origin is present with key event and meta payload, since committed_at; id begins with the serial of its connection, form is origin.listener's own business */
 	BUS_PRESENCE_UNTRACK,		/* origin no longer is; form is origin.listener's own business */
 	BUS_PRESENCE_LINGER,		/* likewise, but origin's connection is lost; it may come back under its key */
 	BUS_PRESENCE_GONE,			/* nobody of origin.listener is present any more */
