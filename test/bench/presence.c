@@ -22,6 +22,7 @@
 #define VANISHING		50
 #define WATCHERS		10
 #define MEMORY_CLIENTS	4000
+#define IN_FLIGHT		500		/* below realtime.max_unjoined */
 #define RATE			4500	/* a little below realtime.max_joins_per_second */
 #define MAX_CLIENTS		CLIENTS
 #define KEY				"\"" FLEET_KEY_PREFIX
@@ -114,7 +115,7 @@ config_of(const bench_options *options, const char *topic, uint32_t count, prese
 		.server = options->server,
 		.token = options->token,
 		.count = count,
-		.in_flight = count,
+		.in_flight = IN_FLIGHT,
 		.sources = 1,
 		.one_topic = true,
 		.presence = true,
@@ -313,7 +314,6 @@ measure_memory(const bench_options *options)
 	config.one_topic = false;
 	config.track = false;
 	config.rate = RATE;
-	config.in_flight = 500;
 	if (run == NULL || !database_workers(options->conninfo, "realtime listener", &listeners))
 		report_broken(row.what, "no listener in pg_stat_activity");
 	else if (!fleet_open(&run->fleet, &config, PATIENCE))
