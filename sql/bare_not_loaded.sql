@@ -13,6 +13,7 @@ select * from realtime.workers;
 select * from realtime.stats;
 select * from realtime.connections;
 select * from realtime.channels;
+select * from realtime.presence;
 
 -- what needs no shared memory
 select realtime.setup_supabase();

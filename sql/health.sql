@@ -10,6 +10,7 @@ select kind, pid is not null as has_pid, state, since <= now() as since, lag >= 
 select name from realtime.stats order by name;
 select count(*) from realtime.connections;
 select count(*) from realtime.channels;
+select count(*) from realtime.presence;
 select column_name, data_type from information_schema.columns
 where table_schema = 'realtime' and table_name = 'connections' order by ordinal_position;
 select column_name, data_type from information_schema.columns

@@ -192,6 +192,13 @@ create function realtime.list_channels(out topic text, out private boolean, out 
 	language c volatile parallel restricted
 	as 'MODULE_PATHNAME', 'realtime_list_channels';
 
+-- The payload is json, not jsonb, since clients may track \u0000. It is null if it is longer than 128 kB.
+create function realtime.list_presence(out topic text, out private boolean, out key text, out phx_ref text,
+		out payload json, out since timestamp with time zone, out connection text, out listener integer,
+		out seen_by integer) returns setof record
+	language c volatile parallel restricted
+	as 'MODULE_PATHNAME', 'realtime_list_presence';
+
 create function realtime.list_workers(out kind text, out pid integer, out state text,
 		out since timestamp with time zone, out restarts bigint, out "position" pg_lsn, out lag bigint)
 	returns setof record
@@ -210,6 +217,10 @@ create view realtime.channels as
 	select topic, private, connection, joined_at, presence_key, subscriptions
 	from realtime.list_channels();
 
+create view realtime.presence as
+	select topic, private, key, phx_ref, payload, since, connection, listener, seen_by
+	from realtime.list_presence();
+
 create view realtime.workers as
 	select kind, pid, state, since, restarts, "position", lag
 	from realtime.list_workers();
@@ -220,6 +231,7 @@ create view realtime.stats as
 
 comment on view realtime.connections is 'Clients that are connected.';
 comment on view realtime.channels is 'Channels that clients have joined, one row for each client.';
+comment on view realtime.presence is 'Who is present where, one row for each listener that knows of it (seen_by).';
 comment on view realtime.workers is 'The background workers of realtime and what they are at.';
 comment on view realtime.stats is 'Totals since the server started, and how many connections and channels there are.';
 
@@ -307,8 +319,9 @@ grant execute on function
 	realtime.health(),
 	realtime.list_connections(),
 	realtime.list_channels(),
+	realtime.list_presence(),
 	realtime.list_workers(),
 	realtime.list_stats()
 	to pg_monitor;
 
-grant select on realtime.connections, realtime.channels, realtime.workers, realtime.stats to pg_monitor;
+grant select on realtime.connections, realtime.channels, realtime.presence, realtime.workers, realtime.stats to pg_monitor;

@@ -21,6 +21,7 @@ typedef enum AskingFor
 {
 	ASKING_JOIN,				/* the frame is a phx_join */
 	ASKING_WRITE,				/* the frame is the first push that needs the right to write */
+	ASKING_PRESENCE,			/* the frame is a track, the first that has to do with presence: may it read it? */
 	ASKING_REFRESH,				/* the frame is an access_token with another token than the channel's */
 	ASKING_AGAIN,				/* no frame: policies may have changed */
 	ASKING_CALLBACK				/* no frame: asking_write_right */

@@ -10,6 +10,7 @@
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/output.h"
+#include "listener/presence.h"
 #include "listener/readiness.h"
 #include "listener/tally.h"
 #include "shared/bus.h"
@@ -284,9 +285,8 @@ deliver(Fanout *fanout, Channel *channel)
 	}
 }
 
-/* The channel that sent this record, if it is one of ours and still there. */
-static Channel *
-sender_of(const BusRecord *record)
+Channel *
+broadcast_sender(const BusRecord *record)
 {
 	Connection *connection;
 
@@ -306,7 +306,7 @@ static void
 fan_out(const BusRecord *record)
 {
 	Fanout		fanout = {.record = record, .topic = topic_find(record->topic, record->is_private)};
-	Channel    *sender = sender_of(record);
+	Channel    *sender = broadcast_sender(record);
 
 	if (fanout.topic != NULL)
 	{
@@ -378,6 +378,7 @@ lapped(uint64 bytes)
 	writer_literal(&w, " bytes");
 	message = writer_written(&w);
 	channels_each(tell_lapped, &message);
+	presence_lapped();
 }
 
 static void
@@ -424,6 +425,14 @@ handle_record(const BusRecord *record)
 		case BUS_REAUTHORIZE:
 			reauthorize(record);
 			break;
+		case BUS_PRESENCE_TRACK:
+		case BUS_PRESENCE_UNTRACK:
+		case BUS_PRESENCE_LINGER:
+		case BUS_PRESENCE_GONE:
+		case BUS_PRESENCE_ASK:
+		case BUS_PRESENCE_TOLD:
+			presence_record(record);
+			break;
 		case BUS_PAD:
 			break;
 	}
@@ -464,6 +473,7 @@ broadcast_read_bus(void)
 		lapped(lost);
 	while (bus_next(buffer, length, &offset, &record))
 		handle_record(&record);
+	presence_flush();
 	return length > 0;
 }
 

@@ -6,6 +6,7 @@
 #define REALTIME_LISTENER_BROADCAST_H
 
 #include "listener/channel.h"
+#include "shared/bus.h"
 
 /* At start: memory, and the place in the ring from which this listener reads. May throw. */
 extern void broadcast_init(int listener);
@@ -25,6 +26,9 @@ extern bool broadcast_bus_has_news(void);
  * replies keep the order of the pushes.
  */
 extern void broadcast_settle(Channel *channel);
+
+/* The channel that has put this record on the bus, if it is one of this listener's and still there; else NULL. */
+extern Channel *broadcast_sender(const BusRecord *record);
 
 /* A push was refused and wants no ack: tell the channel, at most once a second. */
 extern void broadcast_refused(Channel *channel, RefusalCause cause);

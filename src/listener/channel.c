@@ -12,6 +12,7 @@
 #include "listener/broadcast.h"
 #include "listener/channel.h"
 #include "listener/output.h"
+#include "listener/presence.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
 #include "wire/join.h"
@@ -95,6 +96,7 @@ channel_drop(Channel *channel)
 {
 	Channel   **link = &channel->connection->channels;
 
+	presence_channel_ends(channel, channel->connection->state != CONNECTION_OPEN);
 	while (*link != channel)
 		link = &(*link)->next;
 	*link = channel->next;
@@ -173,31 +175,6 @@ push_access_token(Channel *channel, const Incoming *incoming)
 	channel_schedule(channel);
 }
 
-/* Presence has no state yet: what would change it is refused, the rest is answered as PROTOCOL 5.1 says. */
-static void
-push_presence(Channel *channel, const PhxMessage *message)
-{
-	Slice		event;
-
-	if (!message->payload_is_json || wjson_type(message->payload) != WJSON_OBJECT)
-		channel_reply_error(channel, message->ref, SLICE_LITERAL("InvalidPresencePayload: expected an object"));
-	else if (!wjson_member(message->payload, SLICE_LITERAL("event"), &event))
-		channel_reply(channel, message->ref, true, SLICE_LITERAL("{}"));
-	else
-	{
-		char		name[16];
-		Slice		text = SLICE_EMPTY;
-
-		if (wjson_string_text(event, name, sizeof(name), &text, NULL) &&
-			slice_equal_nocase(text, SLICE_LITERAL("untrack")))
-			channel_reply(channel, message->ref, true, SLICE_LITERAL("{}"));
-		else if (slice_equal_nocase(text, SLICE_LITERAL("track")))
-			channel_reply_error(channel, message->ref, SLICE_LITERAL("Presence is not available yet"));
-		else
-			channel_reply(channel, message->ref, false, SLICE_LITERAL("{}"));
-	}
-}
-
 /* With another join_ref than the channel's own it is meant for an earlier one, and ignored. */
 static void
 push_leave(Channel *channel, const PhxMessage *message)
@@ -224,7 +201,7 @@ channel_push(Channel *channel, const Incoming *incoming)
 	else if (EVENT("presence"))
 	{
 		broadcast_settle(channel);
-		push_presence(channel, message);
+		presence_push(channel, incoming);
 	}
 }
 
@@ -285,6 +262,7 @@ channel_schedule(Channel *channel)
 	if (channel->judge_at != 0)
 		due = Min(due, channel->judge_at);
 	due = Min(due, broadcast_refusals_due(channel));
+	due = Min(due, presence_due(channel));
 	wheel_set(&connection_wheel, &channel->timer, due);
 }
 
@@ -312,6 +290,8 @@ channel_timer_fired(Timer *timer)
 	}
 	if (now >= broadcast_refusals_due(channel))
 		broadcast_tell_refusals(channel);
+	if (now >= presence_due(channel))
+		presence_send_due(channel);
 	if (channel->judge_at != 0 && now >= channel->judge_at)
 		channel_judge_due(channel);
 	channel_schedule(channel);

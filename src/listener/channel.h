@@ -58,6 +58,10 @@ typedef struct Channel
 	bool		self;
 	bool		ack;
 	bool		presence_enabled;
+	bool		presence_gated; /* private, and joined without presence: its diffs are pushes of its own (PROTOCOL 2.2) */
+	bool		awaits_state;	/* is to get presence_state, and has not yet: no diffs until then */
+	int			presence_grace; /* ms that it stays present when its connection is lost */
+	struct ChannelPresence *presence;	/* presence.c; NULL: has never tracked */
 	bool		told_waiting;	/* was told that the database's messages don't come yet */
 	bool		awaits_ready;	/* asked for replication_ready and has not got it */
 	uint32		subscriptions;	/* entries of postgres_changes */

@@ -14,6 +14,7 @@
 #include "listener/connection.h"
 #include "listener/input.h"
 #include "listener/output.h"
+#include "listener/presence.h"
 #include "listener/rest.h"
 #include "listener/server.h"
 #include "listener/tally.h"
@@ -218,6 +219,7 @@ connection_joined(Connection *connection)
 static void
 begin_closing(Connection *connection)
 {
+	presence_connection_lost(connection);
 	connection_enter(connection, CONNECTION_CLOSING);
 	connection->deadline = now_ms + CONNECTION_CLOSE_TIME;
 	connection->over_soft_since = 0;
@@ -288,6 +290,7 @@ connection_cut(Connection *connection)
 	if (connection->state == CONNECTION_CUT || connection->state == CONNECTION_GONE ||
 		connection->state == CONNECTION_FREE)
 		return;
+	presence_connection_lost(connection);
 	connection_enter(connection, CONNECTION_CUT);
 	output_drop(connection);
 	input_drop(connection);
@@ -301,6 +304,7 @@ connection_gone(Connection *connection)
 	if (connection->state == CONNECTION_GONE || connection->state == CONNECTION_FREE)
 		return;
 	connection->wsi = NULL;
+	presence_connection_lost(connection);
 	asking_drop(connection);
 	rest_drop(connection);
 	channels_drop(connection);
@@ -340,6 +344,12 @@ connections_recycle(void)
 	}
 }
 
+static bool
+ping_is_open(const Connection *connection)
+{
+	return connection->pinged_at > connection->last_received;
+}
+
 /* When does something have to happen by itself? */
 static uint64
 next_deadline(const Connection *connection)
@@ -352,6 +362,9 @@ next_deadline(const Connection *connection)
 	due = (due + COARSE - 1) / COARSE * COARSE;
 	if (connection->over_soft_since != 0)
 		due = Min(due, connection->over_soft_since + realtime_client_queue_soft_time);
+	if (connection->tracks > 0)
+		due = Min(due, connection->last_received +
+				  (ping_is_open(connection) ? realtime_client_timeout : realtime_ping_interval));
 	return due;
 }
 
@@ -361,6 +374,14 @@ connection_schedule(Connection *connection)
 	if (connection->state == CONNECTION_CUT || connection->state == CONNECTION_GONE)
 		return;
 	wheel_set(&connection_wheel, &connection->timer, next_deadline(connection));
+}
+
+/* Who is present has to answer, if it has been quiet: a client that has vanished must not stay present. */
+static void
+ping(Connection *connection)
+{
+	connection->pinged_at = now_ms;
+	output_send(connection, frame_control(FRAME_PING, SLICE_EMPTY));
 }
 
 /* The idle time is not moved on with each byte that comes; it is looked at here, when the old time is over. */
@@ -384,6 +405,14 @@ timer_fired(Timer *timer)
 	}
 	else if (now_ms >= connection->last_received + realtime_idle_timeout)
 		connection_close(connection, CLOSE_NORMAL, "", false);
+	else if (connection->tracks > 0 && ping_is_open(connection) &&
+			 now_ms >= connection->last_received + realtime_client_timeout)
+		connection_cut(connection);
 	else
+	{
+		if (connection->tracks > 0 && !ping_is_open(connection) &&
+			now_ms >= connection->last_received + realtime_ping_interval)
+			ping(connection);
 		connection_schedule(connection);
+	}
 }

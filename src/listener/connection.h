@@ -76,6 +76,8 @@ typedef struct Connection
 
 	struct Channel *channels;
 	uint32		channel_count;
+	uint32		tracks;			/* channels that are present */
+	uint64		pinged_at;		/* loop clock, ms; a ping is open if this is after last_received */
 	Slice		headers;		/* those of the connect that policies may read, as a JSON object; malloc'ed, or empty */
 
 	/* Questions about its topics, and the frames that wait for the answers; asking.c. */

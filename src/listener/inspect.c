@@ -3,7 +3,7 @@
  *	  What this listener shows of itself. Never a token.
  *
  * A cursor is where to go on: the slot of a connection, and for channels in the upper half how many of its channels
- * have been shown. Rows that come or go between two pages may be missed or not, as in any view of what is running.
+ * have been shown; for presence the number of a bucket, and how many of its entries have been shown. Rows that come or go between two pages may be missed or not, as in any view of what is running.
  */
 #include "postgres.h"
 
@@ -11,14 +11,20 @@
 
 #include "listener/channel.h"
 #include "listener/inspect.h"
+#include "listener/presence_state.h"
 #include "shared/inspect.h"
 #include "shared/registry.h"
+#include "wire/json.h"
+
+/* Longer keys are cut, and longer payloads left out, so that every row fits on a page. */
+#define SHOWN_KEY			4096
+#define SHOWN_PAYLOAD		(128 * 1024)
 
 /* The number by which a connection is known in SQL. */
 static int64
-connection_id(const Connection *connection, int listener)
+connection_id(uint64 serial, int listener)
 {
-	return (int64) connection->serial * REALTIME_MAX_LISTENERS + listener;
+	return (int64) serial * REALTIME_MAX_LISTENERS + listener;
 }
 
 /* A time as any session reads it, whatever its time zone. */
@@ -47,7 +53,7 @@ write_connection(InspectWriter *writer, const Connection *connection, int listen
 	TimestampTz silent = (TimestampTz) (connection_clock() - connection->last_received) * 1000;
 
 	inspect_row_begin(writer);
-	inspect_int(writer, connection_id(connection, listener));
+	inspect_int(writer, connection_id(connection->serial, listener));
 	inspect_int(writer, listener);
 	inspect_text(writer, slice_cstring(connection->address));
 	if (connection->vsn == 0)
@@ -94,7 +100,7 @@ write_channel(InspectWriter *writer, const Channel *channel, int listener)
 	inspect_row_begin(writer);
 	inspect_text(writer, topic_name(channel->topic));
 	inspect_text(writer, channel->topic->is_private ? SLICE_LITERAL("t") : SLICE_LITERAL("f"));
-	inspect_int(writer, connection_id(channel->connection, listener));
+	inspect_int(writer, connection_id(channel->connection->serial, listener));
 	write_time(writer, channel->joined_at);
 	if (channel->presence_key.len > 0)
 		inspect_text(writer, channel->presence_key);
@@ -143,6 +149,109 @@ write_channels(InspectWriter *writer, int listener)
 	writer->finished = true;
 }
 
+/* What the client has tracked: its meta without what the server has put there. */
+static void
+write_payload(InspectWriter *writer, Slice meta)
+{
+	static char text[SHOWN_PAYLOAD];
+	Writer		w = writer_fixed(text, sizeof(text));
+	WjsonIter	it;
+	Slice		key;
+	Slice		value;
+	bool		first = true;
+
+	writer_char(&w, '{');
+	if (wjson_iter_start(&it, meta))
+		while (wjson_iter_next(&it, &key, &value))
+		{
+			if (wjson_string_equals(key, SLICE_LITERAL("phx_ref")) ||
+				wjson_string_equals(key, SLICE_LITERAL("phx_ref_prev")))
+				continue;
+			if (!first)
+				writer_char(&w, ',');
+			first = false;
+			writer_slice(&w, key);
+			writer_char(&w, ':');
+			writer_slice(&w, value);
+		}
+	writer_char(&w, '}');
+	if (w.failed)
+		inspect_null(writer);
+	else
+		inspect_text(writer, writer_written(&w));
+}
+
+/* A key is UTF-8, and is cut between two characters. */
+static Slice
+shown_key(Slice key)
+{
+	if (key.len <= SHOWN_KEY)
+		return key;
+	key.len = SHOWN_KEY;
+	while (key.len > 0 && ((unsigned char) key.data[key.len] & 0xC0) == 0x80)
+		key.len--;
+	return key;
+}
+
+/* topic, private, key, phx_ref, payload, since, connection, listener, seen_by */
+static void
+write_entry(InspectWriter *writer, const PresenceEntry *entry, int listener)
+{
+	Slice		ref;
+
+	inspect_row_begin(writer);
+	inspect_text(writer, presence_topic_name(entry->topic));
+	inspect_text(writer, entry->topic->is_private ? SLICE_LITERAL("t") : SLICE_LITERAL("f"));
+	inspect_text(writer, shown_key(entry->key));
+	if (wjson_member(entry->meta, SLICE_LITERAL("phx_ref"), &ref) && ref.len >= 2)
+		inspect_text(writer, slice_make(ref.data + 1, ref.len - 2));
+	else
+		inspect_null(writer);
+	write_payload(writer, entry->meta);
+	write_time(writer, entry->since);
+	inspect_int(writer, connection_id(entry->serial, entry->owner.listener));
+	inspect_int(writer, entry->owner.listener);
+	inspect_int(writer, listener);
+}
+
+/* The entries of one bucket from the nth on; false: the page is full, *n is where to go on. */
+static bool
+write_entries_of(InspectWriter *writer, uint32 bucket, uint32 *n, int listener)
+{
+	uint32		i = 0;
+
+	for (const PresenceTopic *topic = presence_state_bucket(bucket); topic != NULL; topic = topic->next)
+		for (const PresenceEntry *entry = topic->entries; entry != NULL; entry = entry->next)
+		{
+			if (entry->meta.data == NULL || i++ < *n)
+				continue;
+			write_entry(writer, entry, listener);
+			if (!inspect_row_end(writer))
+			{
+				*n = i - 1;
+				return false;
+			}
+		}
+	return true;
+}
+
+static void
+write_presence(InspectWriter *writer, int listener)
+{
+	uint32		n = writer->cursor >> 32;
+
+	for (uint32 bucket = (uint32) writer->cursor; bucket < presence_state_buckets(); bucket++)
+	{
+		if (!write_entries_of(writer, bucket, &n, listener))
+		{
+			writer->cursor = (uint64) n << 32 | bucket;
+			return;
+		}
+		n = 0;
+	}
+	writer->finished = true;
+}
+
 /* Not an inspection but an order: end the connections that it names, and say how many those are. */
 static void
 disconnect(InspectWriter *writer)
@@ -168,6 +277,9 @@ listener_inspect(int listener)
 			break;
 		case INSPECT_CHANNELS:
 			write_channels(&writer, listener);
+			break;
+		case INSPECT_PRESENCE:
+			write_presence(&writer, listener);
 			break;
 		case INSPECT_DISCONNECT:
 			disconnect(&writer);

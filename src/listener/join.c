@@ -10,6 +10,7 @@
 #include "listener/broadcast.h"
 #include "listener/channel.h"
 #include "listener/output.h"
+#include "listener/presence.h"
 #include "listener/readiness.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
@@ -132,7 +133,7 @@ check_policies(Join *join)
 	if (answer == NULL)
 	{
 		join->waits = asking_begin(join->connection, join->name, ASKING_JOIN,
-								   join->config.presence_enabled, join->token, join->incoming, &retry_ms);
+								   join->config.presence_enabled || realtime_presence_enabled, join->token, join->incoming, &retry_ms);
 		return join->waits ? NULL : refusal_with(join, "", too_many_requests(text, retry_ms));
 	}
 	switch (answer->status)
@@ -197,7 +198,10 @@ make_channel(Join *join)
 	channel->write_broadcast = channel->write_presence = join->config.is_private ? RIGHT_UNKNOWN : RIGHT_YES;
 	channel->self = join->config.broadcast_self;
 	channel->ack = join->config.broadcast_ack;
-	channel->presence_enabled = join->config.presence_enabled;
+	channel->presence_enabled = join->config.presence_enabled || realtime_presence_enabled;
+	channel->presence_gated = join->config.is_private && !channel->presence_enabled;
+	channel->awaits_state = channel->presence_enabled && channel->read_presence;
+	channel->presence_grace = join->config.presence_grace_ms;
 	channel->subscriptions = join->config.legacy ? 1 : join->config.changes_count;
 	channel->join_ref = slice_make(channel->bytes, join_ref.len);
 	channel->presence_key = slice_make(channel->bytes + join_ref.len, key.len);
@@ -258,17 +262,6 @@ warn_of_config(Channel *channel, unsigned warnings)
 	channel_system(channel, SLICE_LITERAL("system"), false, writer_written(&w));
 }
 
-/* presence_state: nobody tracks anything yet. */
-static void
-send_presence_state(Channel *channel)
-{
-	Writer	   *w = frame_begin(phx_bound(channel->join_ref.len, channel->topic->full_len, 2));
-
-	phx_write_push(w, channel->connection->vsn, channel->join_ref, phx_topic_text(topic_full(channel->topic)),
-				   SLICE_LITERAL("presence_state"), SLICE_LITERAL("{}"));
-	output_send(channel->connection, frame_finish(FRAME_TEXT));
-}
-
 /* What follows the ok reply, in the order of PROTOCOL 3.6. */
 static void
 after_join(Channel *channel, Join *join)
@@ -280,8 +273,8 @@ after_join(Channel *channel, Join *join)
 		channel_system(channel, SLICE_LITERAL("postgres_changes"), false,
 					   SLICE_LITERAL("Postgres Changes are not available yet"));
 	readiness_joined(channel, join->config.replication_ready);
-	if (channel->presence_enabled && channel->read_presence)
-		send_presence_state(channel);
+	if (channel->awaits_state)
+		presence_send_state(channel);
 	channel_start_timer(channel);
 }
 
@@ -339,7 +332,10 @@ channel_join(Connection *connection, const Incoming *incoming)
 	}
 	token_unref(join.token);
 	if (join.old != NULL && wjson_type(join.old->join_ref) != WJSON_NULL)
+	{
 		channel_close(join.old);
+		presence_settle();
+	}
 	else if (join.old != NULL)
 		channel_drop(join.old);
 	if (channel != NULL)

@@ -25,6 +25,7 @@
 #include "listener/keys.h"
 #include "listener/listener.h"
 #include "listener/output.h"
+#include "listener/presence.h"
 #include "listener/server.h"
 #include "listener/socket.h"
 #include "listener/tally.h"
@@ -54,6 +55,7 @@ static bool known_private_only; /* before the reload */
 static void
 at_exit(int code, Datum argument)
 {
+	presence_listener_ends();
 	tally_flush();
 	tally_withdraw_gauges();
 }
@@ -77,6 +79,7 @@ set_up(void)
 	topics_init();
 	broadcast_init(listener);
 	asking_init(listener);
+	presence_init(listener);
 	before_shmem_exit(at_exit, (Datum) 0);
 	known_private_only = realtime_private_only;
 	keys_reload();

@@ -10,6 +10,8 @@
  */
 #include "postgres.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -161,6 +163,15 @@ server_want_writeable(Connection *connection)
 {
 	if (connection->wsi != NULL)
 		(void) lws_callback_on_writable(connection->wsi);
+}
+
+void
+server_limit_unacknowledged(Connection *connection, int ms)
+{
+	unsigned	timeout = ms;
+
+	if (connection->wsi != NULL)
+		(void) setsockopt(lws_get_socket_fd(connection->wsi), IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 }
 
 void

@@ -28,6 +28,12 @@ typedef enum BusKind
 	BUS_DATABASE_WAITING,		/* messages from the database are not delivered yet; payload is the text why */
 	BUS_DATABASE_READY,			/* messages from the database are delivered from here on */
 	BUS_GAP,					/* messages were lost; payload is the text for the members (topic empty: of every topic) */
+	BUS_PRESENCE_TRACK,			/* origin is present with key event and meta payload, since committed_at; id begins with the serial of its connection, form is origin.listener's own business */
+	BUS_PRESENCE_UNTRACK,		/* origin no longer is; form is origin.listener's own business */
+	BUS_PRESENCE_LINGER,		/* likewise, but origin's connection is lost; it may come back under its key */
+	BUS_PRESENCE_GONE,			/* nobody of origin.listener is present any more */
+	BUS_PRESENCE_ASK,			/* origin.listener wants to know who is; form 1: it has just started */
+	BUS_PRESENCE_TOLD,			/* origin.listener has told listener number origin.channel of all of its own */
 	BUS_REAUTHORIZE				/* judge the members of this topic again (topic empty: of every private topic) */
 } BusKind;
 
@@ -52,11 +58,11 @@ typedef struct BusOrigin
 typedef struct BusRecord
 {
 	uint8		kind;			/* BusKind */
-	uint8		form;			/* BusForm, of a BUS_BROADCAST */
+	uint8		form;			/* BusForm, of a BUS_BROADCAST; or as kind says */
 	bool		is_private;
 	bool		has_id;
 	uint16		node;			/* 0: this one */
-	uint8		id[16];			/* row of realtime.messages, if has_id */
+	uint8		id[16];			/* row of realtime.messages, or as kind says, if has_id */
 	BusOrigin	origin;
 	XLogRecPtr	commit_lsn;		/* InvalidXLogRecPtr if it does not come from the WAL */
 	TimestampTz committed_at;	/* 0 if it does not come from the WAL */

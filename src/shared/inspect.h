@@ -1,6 +1,6 @@
 /*
  * inspect.h
- *	  How a backend looks into a listener: the views connections and channels (and presence) read the listener's own
+ *	  How a backend looks into a listener: the views connections, channels and presence read the listener's own
  *	  state, and realtime.disconnect acts on it.
  *
  * One request at a time, through one page in shared memory: the backend asks a listener for rows from a cursor on and
@@ -21,6 +21,7 @@ typedef enum InspectWhat
 {
 	INSPECT_CONNECTIONS,
 	INSPECT_CHANNELS,
+	INSPECT_PRESENCE,
 	INSPECT_DISCONNECT			/* arguments topic, sub, reason, each may be null; one row: how many connections it ended */
 } InspectWhat;
 

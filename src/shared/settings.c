@@ -46,6 +46,12 @@ int			realtime_max_joins_per_second;
 int			realtime_max_channels_per_client;
 int			realtime_max_requests_per_second;
 int			realtime_max_payload_size;
+bool		realtime_presence_enabled;
+int			realtime_presence_rate;
+int			realtime_max_presence;
+int			realtime_max_presence_per_topic;
+int			realtime_ping_interval;
+int			realtime_client_timeout;
 int			realtime_client_queue_size;
 int			realtime_client_queue_soft;
 int			realtime_client_queue_soft_time;
@@ -74,6 +80,7 @@ static void define_keys(void);
 static void define_access(void);
 static void define_limits(void);
 static void define_queues(void);
+static void define_presence(void);
 
 void
 settings_define(bool preloaded)
@@ -90,6 +97,7 @@ settings_define(bool preloaded)
 	define_limits();
 	define_queues();
 	define_access();
+	define_presence();
 
 	DefineCustomStringVariable("realtime.allowed_roles",
 							   "Roles that a token may select.",
@@ -260,6 +268,36 @@ define_access(void)
 							   "A request without an Origin header comes from no browser and is not asked for one.",
 							   &realtime_allowed_origins, "*", PGC_SIGHUP, GUC_LIST_INPUT,
 							   check_allowed_origins, NULL, NULL);
+}
+
+static void
+define_presence(void)
+{
+	DefineCustomBoolVariable("realtime.presence_enabled",
+							 "Send presence to channels that did not ask for it, too.",
+							 NULL, &realtime_presence_enabled, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.presence_rate",
+							"Changes of presence that one channel may make in a second.",
+							"Over it the latest is sent at the end of the second.",
+							&realtime_presence_rate, 10, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_presence",
+							"Clients that may be present in all.",
+							NULL, &realtime_max_presence, 100000, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_presence_per_topic",
+							"Clients that may be present on one topic.",
+							NULL, &realtime_max_presence_per_topic, 10000, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.ping_interval",
+							"A client that is present and has been quiet for so long is pinged.",
+							NULL, &realtime_ping_interval, 3000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.client_timeout",
+							"A client that is present and does not answer is gone so long after its last byte.",
+							NULL, &realtime_client_timeout, 9000, 200, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
 }
 
 Size

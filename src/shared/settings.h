@@ -42,6 +42,12 @@ extern int	realtime_max_joins_per_second;
 extern int	realtime_max_channels_per_client;
 extern int	realtime_max_requests_per_second;
 extern int	realtime_max_payload_size;	/* kB of 1000 bytes are not PostgreSQL's: this is in bytes */
+extern bool realtime_presence_enabled;
+extern int	realtime_presence_rate; /* per channel and second */
+extern int	realtime_max_presence;
+extern int	realtime_max_presence_per_topic;
+extern int	realtime_ping_interval; /* ms */
+extern int	realtime_client_timeout;	/* ms */
 extern int	realtime_client_queue_size; /* kB */
 extern int	realtime_client_queue_soft; /* kB */
 extern int	realtime_client_queue_soft_time;	/* ms */

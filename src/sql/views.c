@@ -1,6 +1,6 @@
 /*
  * views.c
- *	  The functions behind the views realtime.workers, stats, connections and channels.
+ *	  The functions behind the views realtime.workers, stats, connections, channels and presence.
  */
 #include "postgres.h"
 
@@ -24,6 +24,7 @@ PG_FUNCTION_INFO_V1(realtime_list_workers);
 PG_FUNCTION_INFO_V1(realtime_list_stats);
 PG_FUNCTION_INFO_V1(realtime_list_connections);
 PG_FUNCTION_INFO_V1(realtime_list_channels);
+PG_FUNCTION_INFO_V1(realtime_list_presence);
 
 #define MAX_COLUMNS		16
 
@@ -95,6 +96,9 @@ field_value(Slice field, Oid type)
 		case TIMESTAMPTZOID:
 			return DirectFunctionCall3(timestamptz_in, CStringGetDatum(text), ObjectIdGetDatum(InvalidOid),
 									   Int32GetDatum(-1));
+		case JSONOID:
+			text = pg_any_to_server(text, strlen(text), PG_UTF8);
+			return DirectFunctionCall1(json_in, CStringGetDatum(text));
 		case INETOID:
 			return DirectFunctionCall1(inet_in, CStringGetDatum(text));
 		default:
@@ -149,4 +153,10 @@ Datum
 realtime_list_channels(PG_FUNCTION_ARGS)
 {
 	return inspect(fcinfo, INSPECT_CHANNELS);
+}
+
+Datum
+realtime_list_presence(PG_FUNCTION_ARGS)
+{
+	return inspect(fcinfo, INSPECT_PRESENCE);
 }

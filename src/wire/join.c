@@ -105,17 +105,24 @@ read_broadcast(Slice broadcast, JoinConfig *out)
 static const char *
 read_presence(Slice presence, Scratch *scratch, JoinConfig *out)
 {
-	static const Slice names[] = {SLICE_INIT("enabled"), SLICE_INIT("key")};
-	Slice		values[2];
+	static const Slice names[] = {SLICE_INIT("enabled"), SLICE_INIT("key"), SLICE_INIT("grace_ms")};
+	Slice		values[3];
+	int64_t		grace = 0;
 
 	if (is_absent(presence))
 		return NULL;
-	if (!wjson_members(presence, names, values, 2))
+	if (!wjson_members(presence, names, values, 3))
 	{
 		out->warnings |= JOIN_BAD_PRESENCE;
 		return NULL;
 	}
 	out->presence_enabled = boolean_or_default(values[0], out, JOIN_BAD_PRESENCE_ENABLED);
+	if (!is_absent(values[2]) && (!wjson_number_int64(values[2], &grace) || grace < 0))
+	{
+		out->warnings |= JOIN_BAD_PRESENCE_GRACE;
+		grace = 0;
+	}
+	out->presence_grace_ms = grace > JOIN_MAX_GRACE ? JOIN_MAX_GRACE : (int) grace;
 	switch (wjson_type(values[1]))
 	{
 		case WJSON_NONE:
@@ -258,6 +265,7 @@ join_write_warning(Writer *w, unsigned warnings)
 		{JOIN_BAD_REPLICATION_READY, "config.broadcast.replication_ready: expected a boolean"},
 		{JOIN_BAD_PRESENCE, "config.presence: expected an object"},
 		{JOIN_BAD_PRESENCE_ENABLED, "config.presence.enabled: expected a boolean"},
+		{JOIN_BAD_PRESENCE_GRACE, "config.presence.grace_ms: expected milliseconds"},
 		{JOIN_BAD_POSTGRES_CHANGES, "config.postgres_changes: expected an array of objects"},
 		{JOIN_BAD_ACCESS_TOKEN, "access_token: expected a string"},
 		{JOIN_BAD_USER_TOKEN, "user_token: expected a string"},

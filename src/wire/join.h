@@ -19,6 +19,9 @@
 /* Most entries of postgres_changes in one join; more refuse it. */
 #define JOIN_MAX_CHANGES	1000
 
+/* Longest config.presence.grace_ms; more counts as this. */
+#define JOIN_MAX_GRACE		30000
+
 /* Bits of JoinConfig.warnings: members whose value was bad and took its default. */
 typedef enum JoinWarning
 {
@@ -29,7 +32,8 @@ typedef enum JoinWarning
 	JOIN_BAD_PRESENCE_ENABLED = 1 << 4,
 	JOIN_BAD_POSTGRES_CHANGES = 1 << 5,
 	JOIN_BAD_ACCESS_TOKEN = 1 << 6,
-	JOIN_BAD_USER_TOKEN = 1 << 7
+	JOIN_BAD_USER_TOKEN = 1 << 7,
+	JOIN_BAD_PRESENCE_GRACE = 1 << 8
 } JoinWarning;
 
 typedef struct JoinConfig
@@ -45,6 +49,7 @@ typedef struct JoinConfig
 	bool		presence_enabled;
 	bool		has_presence_key;	/* false: the server makes one */
 	Slice		presence_key;	/* text, not empty */
+	int			presence_grace_ms;	/* 0 to JOIN_MAX_GRACE */
 
 	Slice		postgres_changes;	/* JSON array, or empty; see join_changes_start() */
 	int			changes_count;	/* entries, nulls not counted */

@@ -19,6 +19,7 @@
 #define OTHER_FD		(UINT64_C(1) << 32) /* epoll data: a tag, not a client */
 #define JOIN_REF		"1"
 #define EVENT_NAME		"bench"
+#define EVENT_WITHIN	200		/* bytes of a message in which its event is */
 
 typedef enum client_phase
 {
@@ -65,16 +66,19 @@ send_join(fleet *f, uint32_t client)
 {
 	char		topic[128];
 	char		text[3072];
+	char		key[32] = "";
 	int			n;
 
 	topic_of(f, client, topic, sizeof(topic));
+	if (f->config.presence)
+		snprintf(key, sizeof(key), FLEET_KEY_PREFIX "%u", client);
 	n = snprintf(text, sizeof(text),
 				 "[\"" JOIN_REF "\",\"" JOIN_REF "\",\"%s\",\"phx_join\",{\"config\":{\"broadcast\":"
-				 "{\"ack\":false,\"self\":%s%s},\"presence\":{\"key\":\"\",\"enabled\":false},"
+				 "{\"ack\":false,\"self\":%s%s},\"presence\":{\"key\":\"%s\",\"enabled\":%s},"
 				 "\"postgres_changes\":[],\"private\":false},\"access_token\":\"%s\"}]",
 				 topic, f->config.self ? "true" : "false",
 				 f->config.replication_ready ? ",\"replication_ready\":true" : "",
-				 f->config.token);
+				 key, f->config.presence ? "true" : "false", f->config.token);
 	f->phases[client] = PHASE_JOIN_SENT;
 	return ws_send_message(&f->clients[client], WS_OPCODE_TEXT, text, (size_t) n);
 }
@@ -94,6 +98,8 @@ client_joined(fleet *f, uint32_t client)
 	f->joined++;
 	if (f->joined == f->config.count)
 		f->all_joined = f->now;
+	if (f->config.track)
+		fleet_track(f, client);
 }
 
 /* A reply to a join or a heartbeat. */
@@ -134,7 +140,10 @@ read_message(void *arg, int opcode, const uint8_t *data, size_t length)
 	fleet	   *f = arg;
 	uint32_t	client = f->current;
 
-	if (opcode == WS_OPCODE_BINARY)
+	if (f->config.presence && opcode == WS_OPCODE_TEXT &&
+		holds(data, length < EVENT_WITHIN ? length : EVENT_WITHIN, "\"presence_"))
+		f->config.presence_message(f->config.arg, client, data, length, f->now);
+	else if (opcode == WS_OPCODE_BINARY)
 	{
 		if (length > 0 && data[0] == 4)
 			f->config.message(f->config.arg, client, data, length, f->now);
@@ -315,6 +324,26 @@ fleet_open(fleet *f, const fleet_config *config, uint64_t patience)
 		fleet_poll(f, f->begun < config->count ? 1 : 50);
 	}
 	return f->error[0] == '\0';
+}
+
+/* Lets one client track, with its number as the payload. */
+bool
+fleet_track(fleet *f, uint32_t client)
+{
+	char		topic[128];
+	char		text[384];
+	int			n;
+
+	topic_of(f, client, topic, sizeof(topic));
+	n = snprintf(text, sizeof(text),
+				 "[\"" JOIN_REF "\",\"3\",\"%s\",\"presence\",{\"type\":\"presence\",\"event\":\"track\","
+				 "\"payload\":{\"n\":%u}}]", topic, client);
+	if (!ws_send_message(&f->clients[client], WS_OPCODE_TEXT, text, (size_t) n))
+	{
+		client_died(f, client);
+		return false;
+	}
+	return true;
 }
 
 /* Sends a heartbeat of one client. */

@@ -12,6 +12,8 @@
 
 #define FLEET_TAGS	8			/* file descriptors of others that fleet_poll can watch */
 
+#define FLEET_KEY_PREFIX "client-"
+
 typedef struct fleet fleet;
 
 /* Called for each broadcast that arrives: client number, the frame or its payload, time of reading. */
@@ -29,8 +31,11 @@ typedef struct fleet_config
 	bool		one_topic;		/* all on realtime:NAME, or each on realtime:NAME-number */
 	bool		self;			/* config.broadcast.self */
 	bool		replication_ready;	/* wait until messages from the database are delivered */
+	bool		presence;		/* config.presence.enabled, with a key of FLEET_KEY_PREFIX and the number */
+	bool		track;			/* as soon as it has joined */
 	const char *name;
 	fleet_message_fn message;
+	fleet_message_fn presence_message;	/* presence_state and presence_diff; if presence is set */
 	void	   *arg;
 } fleet_config;
 
@@ -58,6 +63,7 @@ extern bool fleet_open(fleet *f, const fleet_config *config, uint64_t patience);
 extern uint32_t fleet_poll(fleet *f, int timeout_ms);
 extern void fleet_watch(fleet *f, int fd, uint32_t tag);
 extern void fleet_unwatch(fleet *f, int fd);
+extern bool fleet_track(fleet *f, uint32_t client);
 extern bool fleet_heartbeat(fleet *f, uint32_t client, uint32_t ref);
 extern size_t fleet_broadcast_frame(fleet *f, uint32_t client, uint8_t *out, bool as_text,
 									const char *payload, size_t length);

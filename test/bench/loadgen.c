@@ -30,6 +30,7 @@ static const scenario scenarios[] = {
 	{"limit", scenario_limit, "what the machine itself can send"},
 	{"quiet", scenario_quiet, "CPU without clients"},
 	{"idle", scenario_idle, "15,000 idle joined connections"},
+	{"presence", scenario_presence, "1,000 clients that track on one topic, and clients that vanish"},
 	{"fanout", scenario_fanout, "500 subscribers on one topic, saturated"},
 	{"paced", scenario_paced, "the same at 25,000 deliveries/s"},
 	{"joins", scenario_joins, "private joins, judged by policies"},

@@ -31,6 +31,7 @@ extern void scenario_paced(const bench_options *options);
 extern void scenario_idle(const bench_options *options);
 extern void scenario_send(const bench_options *options);
 extern void scenario_load(const bench_options *options);
+extern void scenario_presence(const bench_options *options);
 extern void scenario_quiet(const bench_options *options);
 extern void scenario_joins(const bench_options *options);
 extern void scenario_rest(const bench_options *options);

@@ -3,10 +3,10 @@
 // lib/transcript.mjs and lib/replay.mjs name; `why` says which finding (of transcripts/README.md) or
 // section of the protocol it rests on. An entry with `until` holds until that issue is done.
 
-import { Expect, anything, matching } from './lib/match.mjs';
+import { Expect, matching } from './lib/match.mjs';
 
 // Issues whose features the server has.
-export const DONE = new Set([2, 3]);
+export const DONE = new Set([2, 3, 4]);
 
 // ---------------------------------------------------------------- frames that are used often
 
@@ -54,6 +54,13 @@ const restError = (status, message) => ({
   headers: { 'content-type': 'application/json; charset=utf-8', 'x-request-id': '(present)' },
   json: { message },
 });
+const presenceDiff = (topic, joins, leaves, joinRef = null) => ({
+  json: [joinRef, null, topic, 'presence_diff', { joins, leaves }],
+});
+const presenceDiffV1 = (topic, joins, leaves) => ({
+  json: { ref: null, event: 'presence_diff', payload: { joins, leaves }, topic },
+});
+const present = (key, ...metas) => ({ [key]: { metas } });
 const invalidJoin = (member) => ({ reason: matching(new RegExp(`^InvalidJoinPayload: .*${member}`)) });
 const writeDenied = { reason: 'Unauthorized: You do not have permissions to write to this Channel topic' };
 const invalidPayload = { reason: matching(/^InvalidPayload: ./) };
@@ -107,6 +114,13 @@ const fromDatabase = (event, number, id) =>
   `{"event":"${event}","meta":{"id":"${id}"},"payload":{"x": ${number}, "id": "${id}"},"type":"broadcast"}`;
 const ID_OF_4 = '44444444-0000-4000-8000-000000000004';
 const ID_OF_5 = '123cb0c6-dc8f-49bf-aca7-3a6d06dd79dc';
+
+const LENIENT_META = { phx_ref: 'GOrxlWRH6UaZ64gR', a: 1 };
+
+// The metas of presence-odd without what the client had called phx_ref.
+const ODD = 'realtime:rec-presodd';
+const CAPS_META = { phx_ref: 'GOrxm7SL3RQaMWxx', phx_ref_prev: 'GOrxm1UPtE4aMWxh', caps: 1 };
+const OWN_REF_META = { phx_ref: 'GOrxnBQKY6YaMWyB', phx_ref_prev: 'GOrxm7SL3RQaMWxx', metas: 1 };
 
 const K3 = 'realtime:rec-k3';
 const NO_REFS = '{"x":4}';
@@ -175,9 +189,11 @@ export const DIFFERENCES = {
     })),
     {
       step: 22,
-      until: 4,
-      why: 'issue 2: a track gets an error reply',
-      insert: [{ conn: 'a', ...replyV1('p', 'realtime:rec-lenient-v1', 'error', anything) }],
+      why: '§2.5, finding 14: pushes with a stale join_ref are accepted',
+      insert: [
+        { conn: 'a', ...replyV1('p', 'realtime:rec-lenient-v1', 'ok', {}) },
+        ...['a', 'b'].map((conn) => ({ conn, ...presenceDiffV1('realtime:rec-lenient-v1', present('k', LENIENT_META), {}) })),
+      ],
     },
   ],
   'join-ref-leniency-v2': [
@@ -192,9 +208,11 @@ export const DIFFERENCES = {
     })),
     {
       step: 22,
-      until: 4,
-      why: 'issue 2: a track gets an error reply',
-      insert: [{ conn: 'a', ...reply('5', 'p', 'realtime:rec-lenient-v2', 'error', anything) }],
+      why: '§2.5, finding 14: pushes with a stale join_ref are accepted',
+      insert: [
+        { conn: 'a', ...reply('5', 'p', 'realtime:rec-lenient-v2', 'ok', {}) },
+        ...['a', 'b'].map((conn) => ({ conn, ...presenceDiff('realtime:rec-lenient-v2', present('k', LENIENT_META), {}) })),
+      ],
     },
   ],
   'join-token-errors': [
@@ -210,14 +228,6 @@ export const DIFFERENCES = {
   })),
   'join-without-join-ref': [
     { step: 20, why: '§3.9: a client without join_refs would take it for the end of the new channel', absent: true },
-    { step: 13, until: 4, why: 'issue 2: a track gets an error reply', replace: replyV1('3', 'realtime:rec-nojr', 'error', anything) },
-    { step: [14, 15, 22, 23], until: 4, why: 'issue 2: nobody is tracked', absent: true },
-    {
-      step: 21,
-      until: 4,
-      why: 'issue 2: nobody is tracked',
-      replace: { json: { ref: null, event: 'presence_state', payload: {}, topic: 'realtime:rec-nojr' } },
-    },
   ],
 
   // -------------------------------------------------------------- Broadcast
@@ -306,6 +316,137 @@ export const DIFFERENCES = {
         check: ([{ status, message, channel }]) =>
           status === 'error' && channel === 'rec-oversize-noack' && /payload/i.test(message) && /\b1\b/.test(message),
       },
+    },
+  ],
+
+  // -------------------------------------------------------------- Presence
+  'limit-presence-calls': [
+    {
+      step: 29,
+      why: 'findings 31, §3.8: over the rate the channel stays, and the latest payload is told',
+      replace: reply('1', '8', 'realtime:rec-lim-pres', 'ok', {}),
+    },
+    ...[
+      [30, 'a'],
+      [31, 'b'],
+    ].map(([step, conn]) => ({
+      step,
+      why: 'findings 31, §3.8',
+      replace: {
+        conn,
+        ...presenceDiff(
+          'realtime:rec-lim-pres',
+          present('a', { phx_ref: 'GOrx5PvhrEJUZgOS', phx_ref_prev: 'GOrx5PEdGv5UZgOC', n: 8 }),
+          present('a', { phx_ref: 'GOrx5PEdGv5UZgOC', phx_ref_prev: 'GOrx5NLuLz9UZgNy', n: 7 }),
+        ),
+      },
+    })),
+  ],
+  'presence-big': [
+    {
+      step: 5,
+      why: 'finding 31, §3.8: an error reply, the channel lives',
+      replace: reply('1', '2', 'realtime:rec-presbig', 'error', { reason: matching(/^PresencePayloadTooLarge: .*max_payload_size/) }),
+    },
+    { step: 6, why: 'finding 31: still joined', absent: true },
+  ],
+  'presence-crash': [
+    {
+      step: 14,
+      why: 'finding 17: an error reply, the channel lives',
+      replace: reply('j1', 'x1', 'realtime:rec-prescrash', 'error', {}),
+    },
+    { step: 13, why: 'finding 17: it has not left yet', absent: true },
+    {
+      step: 15,
+      why: 'finding 17: the channel ends with the next join',
+      insert: [
+        { conn: 'b', ...presenceDiff('realtime:rec-prescrash', {}, present('alice', { phx_ref: 'GOrxlRXqp6A3HkgR', k: 1 })) },
+      ],
+    },
+    {
+      step: 16,
+      why: 'finding 17: the channel ends with the next join',
+      insert: [{ conn: 'a', json: ['j1', 'j1', 'realtime:rec-prescrash', 'phx_close', {}] }],
+    },
+  ],
+  'presence-key-object': [
+    {
+      step: 58,
+      why: 'finding 18: an object is refused as a key',
+      replace: reply('1', '1', 'realtime:rec-keyobj', 'error', invalidJoin('config\\.presence\\.key')),
+    },
+    { step: [59, 62, 63], why: 'finding 18: not joined, and nothing crashes', absent: true },
+    {
+      step: 61,
+      why: 'finding 18: not joined',
+      replace: reply(null, '2', 'realtime:rec-keyobj', 'error', { reason: 'unmatched topic' }),
+    },
+    { step: 65, why: 'finding 18: still joined; its broadcast asks for no ack', absent: true },
+  ],
+  'presence-keys': [
+    {
+      step: 61,
+      why: 'finding 18: an array is refused as a key',
+      replace: reply('1', '1', 'realtime:rec-key-6', 'error', invalidJoin('config\\.presence\\.key')),
+    },
+    { step: 64, why: 'finding 18: not joined', replace: reply(null, '2', 'realtime:rec-key-6', 'error', { reason: 'unmatched topic' }) },
+    { step: [62, 66, 67], why: 'finding 18: not joined', absent: true },
+  ],
+  'presence-not-enabled': [
+    { step: 28, why: 'the recorder wrote the close down after what it brought about', absent: true },
+    {
+      step: 29,
+      why: 'likewise',
+      insert: [
+        { conn: 'noconfig', ...presenceDiff('realtime:rec-presoff', {}, present('bob', { phx_ref: 'GOrxlJHxQ9eZ60ah', n: 2 })) },
+      ],
+    },
+  ],
+  'presence-odd': [
+    {
+      step: [28, 29],
+      why: 'finding 16: the refs of the client are dropped',
+      replace: presenceDiff(ODD, present('alice', OWN_REF_META), present('alice', CAPS_META)),
+    },
+    { step: 38, why: 'finding 17: an error reply, the channel lives', replace: reply('1', '13', ODD, 'error', {}) },
+    { step: 37, why: 'finding 17: it has not left yet', absent: true },
+    {
+      step: 39,
+      why: 'finding 17: it leaves with its connection',
+      insert: [{ conn: 'b', ...presenceDiff(ODD, {}, present('alice', OWN_REF_META)) }],
+    },
+  ],
+  'presence-setting-on': [{ why: 'recorded with this setting', settings: { 'realtime.presence_enabled': 'on' } }],
+  'presence-v2': [
+    { step: 40, why: 'the recorder wrote the close down after what it brought about', absent: true },
+    {
+      step: 41,
+      why: 'likewise',
+      insert: [
+        {
+          conn: 'b',
+          ...presenceDiff('realtime:rec-pres-v2', {}, present('alice', { phx_ref: 'GOrxl2kfK21ZIFVB', n: 3, name: 'Alice' })),
+        },
+      ],
+    },
+  ],
+  'private-presence-off-diffs': [
+    { step: 18, why: 'the recorder wrote the close down after what it brought about', absent: true },
+    {
+      step: 19,
+      why: 'likewise',
+      insert: [
+        {
+          conn: 'off',
+          ...presenceDiff(
+            'realtime:rec-rw-poff',
+            {},
+            present('a', { phx_ref: 'GOrxjwQvJPvpxx1R', phx_ref_prev: 'GOrxjfvnuBzpxxqB', n: 3 }),
+            '1',
+          ),
+        },
+      ],
     },
   ],
 

@@ -36,6 +36,7 @@ for (const role of ['anon', 'authenticated', 'service_role']) {
       `set realtime.partition_clock = '2020-01-01'`,
       'select * from realtime.connections',
       'select * from realtime.channels',
+      'select * from realtime.presence',
       'select * from realtime.workers',
       'select * from realtime.stats',
       'select * from realtime.health()',

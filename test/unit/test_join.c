@@ -212,6 +212,41 @@ test_presence_keys(void **state)
 }
 
 static void
+test_presence_grace(void **state)
+{
+	static const struct
+	{
+		const char *value;
+		int			grace;
+		bool		bad;
+	}			cases[] = {
+		{"0", 0, false}, {"1", 1, false}, {"1500", 1500, false}, {"30000", 30000, false}, {"30001", 30000, false},
+		{"9223372036854775807", 30000, false}, {"null", 0, false}, {"-1", 0, true}, {"1.5", 0, true},
+		{"9223372036854775808", 0, true}, {"\"1000\"", 0, true}, {"true", 0, true}, {"[]", 0, true}, {"{}", 0, true},
+	};
+	JoinConfig	c;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		char		payload[256];
+		Writer		w = writer_fixed(payload, sizeof(payload) - 1);
+
+		writer_cstring(&w, "{\"config\":{\"presence\":{\"key\":\"k\",\"grace_ms\":");
+		writer_cstring(&w, cases[i].value);
+		writer_cstring(&w, ",\"enabled\":true}}}");
+		payload[w.len] = '\0';
+		assert_null(parse(payload, &c));
+		assert_int_equal(c.presence_grace_ms, cases[i].grace);
+		assert_int_equal(c.warnings, cases[i].bad ? JOIN_BAD_PRESENCE_GRACE : 0);
+		assert_true(c.presence_enabled);
+		assert_text(c.presence_key, "k");
+	}
+	assert_null(parse("{\"config\":{\"presence\":{\"enabled\":true}}}", &c));
+	assert_int_equal(c.presence_grace_ms, 0);
+}
+
+static void
 test_replay(void **state)
 {
 	JoinConfig	c;
@@ -516,6 +551,7 @@ main(void)
 		cmocka_unit_test(test_shapes),
 		cmocka_unit_test(test_booleans),
 		cmocka_unit_test(test_presence_keys),
+		cmocka_unit_test(test_presence_grace),
 		cmocka_unit_test(test_replay),
 		cmocka_unit_test(test_tokens),
 		cmocka_unit_test(test_token_push),

@@ -1,0 +1,284 @@
+/*
+ * presence.c
+ *	  What clients push about themselves: tracks and untracks, the rights to them, and their limits.
+ */
+#include "postgres.h"
+
+#include "listener/asking.h"
+#include "listener/presence.h"
+#include "listener/presence_news.h"
+#include "listener/presence_own.h"
+#include "listener/presence_state.h"
+#include "shared/settings.h"
+#include "wire/json.h"
+
+#define RATE_WINDOW			1000	/* ms */
+
+void
+presence_init(int index)
+{
+	presence_own_init(index);
+	presence_news_init(index);
+}
+
+static void
+reply_ok(Channel *channel, Slice ref)
+{
+	channel_reply(channel, ref, true, SLICE_LITERAL("{}"));
+}
+
+static bool
+keep_payload(ChannelPresence *presence, Slice payload)
+{
+	char	   *copy = malloc(payload.len);
+
+	if (copy == NULL)
+		return false;
+	memcpy(copy, payload.data, payload.len);
+	presence_release(&presence->payload);
+	presence->payload = slice_make(copy, payload.len);
+	return true;
+}
+
+/* Is the channel within presence_rate? Counts. */
+static bool
+within_rate(ChannelPresence *presence)
+{
+	uint64		now = connection_clock();
+
+	if (now >= presence->window_start + RATE_WINDOW)
+	{
+		presence->window_start = now;
+		presence->window_count = 0;
+	}
+	return presence->window_count++ < realtime_presence_rate;
+}
+
+/* Over the rate only the latest counts, and is sent when the window is over. */
+static void
+hold_back(Channel *channel, Slice ref)
+{
+	channel->presence->held_back = true;
+	channel_schedule(channel);
+	reply_ok(channel, ref);
+}
+
+static void
+track(Channel *channel, Slice payload, Slice ref)
+{
+	ChannelPresence *presence = channel->presence;
+
+	if (presence->payload.data != NULL && wjson_equal(presence->payload, payload))
+	{
+		reply_ok(channel, ref);
+		return;
+	}
+	if (!presence->tracked &&
+		presence_state_count(topic_name(channel->topic), channel->topic->is_private) >= (uint32) realtime_max_presence_per_topic)
+		channel_reply_error(channel, ref, SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence_per_topic "
+														"allows are present on this topic, try again later"));
+	else if (!presence->tracked && presence_state_total() >= (uint32) realtime_max_presence)
+		channel_reply_error(channel, ref, SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence "
+														"allows are present, try again later"));
+	else if (!keep_payload(presence, payload))
+		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+	else if (!within_rate(presence))
+		hold_back(channel, ref);
+	else if (!presence_publish_track(channel, ref))
+	{
+		/* the same payload must not be taken for one that is tracked */
+		presence_release(&presence->payload);
+		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+	}
+}
+
+static void
+untrack(Channel *channel, Slice ref)
+{
+	ChannelPresence *presence = channel->presence;
+
+	if (presence != NULL)
+		presence_release(&presence->payload);
+	if (presence == NULL || (!presence->tracked && !presence->held_back))
+		reply_ok(channel, ref);
+	else if (!within_rate(presence))
+		hold_back(channel, ref);
+	else
+	{
+		presence->held_back = false;
+		if (presence->tracked)
+			presence_publish_untrack(channel, BUS_PRESENCE_UNTRACK, ref);
+		else
+			reply_ok(channel, ref);
+	}
+}
+
+/*
+ * May the channel say that it is present? As with broadcasts it is asked once. False: not, and the push has been
+ * answered, or it waits for the answer.
+ */
+static bool
+may_track(Channel *channel, const Incoming *incoming)
+{
+	const Answer *answer = incoming->answer;
+	Slice		ref = incoming->message->ref;
+	char		text[TOO_MANY_BOUND];
+	int			retry_ms;
+
+	if (channel->write_presence == RIGHT_UNKNOWN && answer == NULL)
+	{
+		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, true, channel->token, incoming,
+						  &retry_ms))
+			channel_reply_error(channel, ref, too_many_requests(text, retry_ms));
+		return false;
+	}
+	if (channel->write_presence == RIGHT_UNKNOWN && answer->status == ANSWER_BUSY)
+		channel_reply_error(channel, ref, too_many_requests(text, answer->retry_ms));
+	else if (channel->write_presence == RIGHT_UNKNOWN && answer->status == ANSWER_CANCELED)
+		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
+	else if (channel->write_presence == RIGHT_UNKNOWN)
+	{
+		channel->write_broadcast = answer->broadcast ? RIGHT_YES : RIGHT_NO;
+		channel->write_presence = answer->presence ? RIGHT_YES : RIGHT_NO;
+	}
+	if (channel->write_presence == RIGHT_NO)
+		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
+	return channel->write_presence == RIGHT_YES;
+}
+
+/*
+ * Who tracks is told of others from then on; of a private topic, if the policies let it, which was not asked when it
+ * joined without presence. False: it is asked now and the push waits, or the push has been answered.
+ */
+static bool
+enable(Channel *channel, Incoming *incoming)
+{
+	const Answer *answer = incoming->answer;
+	Slice		ref = incoming->message->ref;
+	char		text[TOO_MANY_BOUND];
+	int			retry_ms;
+
+	if (channel->presence_enabled)
+		return true;
+	if (!channel->topic->is_private)
+	{
+		channel->presence_enabled = true;
+		return true;
+	}
+	if (answer == NULL)
+	{
+		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_PRESENCE, true, channel->token,
+						  incoming, &retry_ms))
+			channel_reply_error(channel, ref, too_many_requests(text, retry_ms));
+		return false;
+	}
+	if (answer->status == ANSWER_BUSY)
+		channel_reply_error(channel, ref, too_many_requests(text, answer->retry_ms));
+	else if (answer->status == ANSWER_CANCELED)
+		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
+	else
+	{
+		channel->presence_enabled = true;
+		channel->read_presence = answer->presence;
+		incoming->answer = NULL;
+	}
+	return channel->presence_enabled;
+}
+
+/* Those who have just come count, too. */
+static bool
+is_full(const Channel *channel)
+{
+	uint32		more = presence_on_the_way();
+
+	return presence_state_total() + more >= (uint32) realtime_max_presence ||
+		presence_state_count(topic_name(channel->topic), channel->topic->is_private) + more >=
+		(uint32) realtime_max_presence_per_topic;
+}
+
+static void
+push_track(Channel *channel, const Incoming *pushed, Slice payload)
+{
+	Incoming	waiting = *pushed;
+	Incoming   *incoming = &waiting;
+	Slice		ref = incoming->message->ref;
+
+	if (payload.len == 0)
+		payload = SLICE_LITERAL("{}");
+	if (wjson_type(payload) != WJSON_OBJECT)
+	{
+		channel_reply_error(channel, ref, SLICE_LITERAL("Presence track payload must be a map"));
+		return;
+	}
+	if (payload.len + channel->presence_key.len > settings_max_payload())
+	{
+		channel_reply_error(channel, ref, SLICE_LITERAL("PresencePayloadTooLarge: the payload is longer than "
+														"realtime.max_payload_size, track less"));
+		return;
+	}
+	if (!enable(channel, incoming) || !may_track(channel, incoming))
+		return;
+	if ((channel->presence == NULL || !channel->presence->tracked) && is_full(channel))
+		presence_settle();
+	if (channel->connection->state != CONNECTION_OPEN)
+		return;
+	if (channel->presence == NULL)
+		channel->presence = calloc(1, sizeof(ChannelPresence));
+	if (channel->presence == NULL)
+	{
+		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+		return;
+	}
+	track(channel, payload, ref);
+}
+
+void
+presence_push(Channel *channel, const Incoming *incoming)
+{
+	static const Slice names[] = {SLICE_INIT("event"), SLICE_INIT("payload")};
+	const PhxMessage *message = incoming->message;
+	Slice		values[2];
+	char		name[16];
+	Slice		text = SLICE_EMPTY;
+
+	/* reading the bus, just before, may have closed it: nobody would take back what it tracks now */
+	if (channel->connection->state != CONNECTION_OPEN)
+		return;
+	if (!message->payload_is_json)
+	{
+		channel_reply_error(channel, message->ref, SLICE_LITERAL("InvalidPresencePayload: expected JSON"));
+		return;
+	}
+	/* as in the reference, what has no event is answered and ignored */
+	if (!wjson_members(message->payload, names, values, 2) || wjson_type(values[0]) == WJSON_NONE)
+		reply_ok(channel, message->ref);
+	else if (wjson_type(values[0]) != WJSON_STRING || !wjson_string_text(values[0], name, sizeof(name), &text, NULL))
+		channel_reply(channel, message->ref, false, SLICE_LITERAL("{}"));
+	else if (slice_equal_nocase(text, SLICE_LITERAL("track")))
+		push_track(channel, incoming, values[1]);
+	else if (slice_equal_nocase(text, SLICE_LITERAL("untrack")))
+		untrack(channel, message->ref);
+	else
+		channel_reply(channel, message->ref, false, SLICE_LITERAL("{}"));
+}
+
+uint64
+presence_due(const Channel *channel)
+{
+	const ChannelPresence *presence = channel->presence;
+
+	return presence == NULL || !presence->held_back ? PG_UINT64_MAX : presence->window_start + RATE_WINDOW;
+}
+
+void
+presence_send_due(Channel *channel)
+{
+	ChannelPresence *presence = channel->presence;
+
+	presence->held_back = false;
+	(void) within_rate(presence);
+	if (presence->payload.data != NULL)
+		(void) presence_publish_track(channel, SLICE_EMPTY);
+	else if (presence->tracked)
+		presence_publish_untrack(channel, BUS_PRESENCE_UNTRACK, SLICE_EMPTY);
+}
