@@ -497,18 +497,29 @@ export const DIFFERENCES = {
     },
   ],
   'private-ok-v2': [
-    { step: 17, until: 4, why: 'a track gets an error reply', replace: reply('1', '4', 'realtime:rec-rw-ok-v2', 'error', anything) },
-    { step: [18, 19, 20], until: 4, why: 'nobody is tracked', absent: true },
+    { step: 20, why: 'the recorder wrote the close down after what it brought about', absent: true },
+    {
+      step: 21,
+      why: 'likewise',
+      insert: [
+        { conn: 'b', ...presenceDiff('realtime:rec-rw-ok-v2', {}, present('k', { phx_ref: 'GOrxlZqrUhemAEtR', who: 'a' })) },
+      ],
+    },
   ],
   'private-write-denied': [
+    { step: 22, why: 'the recorder wrote the close down after what it brought about', absent: true },
+    {
+      step: 23,
+      why: 'likewise',
+      insert: [
+        { conn: 'reader', ...presenceDiff('realtime:rec-mem-2', {}, present('w', { phx_ref: 'GOrxjO5uC_amABPi', who: 'writer' })) },
+      ],
+    },
     {
       step: 9, // both pushes are made before the first answer is looked for
       why: 'a denied private broadcast that asked for an ack is answered',
       insert: ['2', '3'].map((ref) => ({ conn: 'reader', ...reply('1', ref, 'realtime:rec-mem-2', 'error', writeDenied) })),
     },
-    { step: 12, until: 4, why: 'a track gets an error reply', replace: reply('1', '4', 'realtime:rec-mem-2', 'error', anything) },
-    { step: 19, until: 4, why: 'a track gets an error reply', replace: reply('1', '4', 'realtime:rec-mem-2', 'error', anything) },
-    { step: [20, 21, 22], until: 4, why: 'nobody is tracked', absent: true },
   ],
 
   // -------------------------------------------------------------- access_token

@@ -193,7 +193,8 @@ describe('what goes wrong says so', { concurrency: 3 }, () => {
       }
       const all = await workers(instance);
       assert.deepEqual(all.map(({ kind }) => kind).sort(), [
-        'realtime decoder', 'realtime launcher', 'realtime listener', 'realtime listener', 'realtime listener',
+        'realtime authorizer', 'realtime authorizer', 'realtime decoder', 'realtime launcher',
+        'realtime listener', 'realtime listener', 'realtime listener',
       ]);
       assert.ok(all.every(({ state, pid }) => state === 'running' && pid > 0), JSON.stringify(all));
     }));
