@@ -33,7 +33,8 @@ scenario_quiet(const bench_options *options)
 		procstat_cpu(all.pids[i], &before[i]);
 	nanosleep(&minute, NULL);
 
-	ROW_SET(row.floor, "≤ 1 tick each");
+	/* Ticks are samples: a process that runs for 50 µs when the clock ticks is charged all of it. The scheduler's count is exact. */
+	ROW_SET(row.floor, "≤ 10 ms each");
 	for (int i = 0; i < all.count; i++)
 	{
 		proc_cpu	after;
@@ -43,11 +44,11 @@ scenario_quiet(const bench_options *options)
 			report_broken(row.what, "process %d has ended", (int) all.pids[i]);
 			return;
 		}
-		ROW_ADD(row.measured, "%llu", (unsigned long long) (after.ticks - before[i].ticks));
-		ROW_ADD(row.beside, "%.1f ms", (double) (after.ns - before[i].ns) / 1e6);
-		if (after.ticks - before[i].ticks > 1)
+		ROW_ADD(row.measured, "%.1f ms", (double) (after.ns - before[i].ns) / 1e6);
+		ROW_ADD(row.beside, "%llu", (unsigned long long) (after.ticks - before[i].ticks));
+		if (after.ns - before[i].ns > 10 * 1000 * 1000)
 			row.verdict = VERDICT_MISSED;
 	}
-	ROW_ADD(row.measured, "ticks of 10 ms");
+	ROW_ADD(row.beside, "ticks of 10 ms");
 	report_print(&row);
 }

@@ -473,31 +473,35 @@ describe('a listener that ends', () => {
   });
   after(() => instance?.destroy());
 
-  test(`${ROUNDS} times, while ${CLIENTS} clients track and untrack: no ghosts`, { timeout: 400_000 }, async () => {
-    const topic = newTopic();
+  // Clients that stay connected, and come back when they are thrown out.
+  const population = async (topic, count) => {
     const token = instance.token();
-    let stop = false;
-    let reconnects = 0;
-    const clients = Array.from({ length: CLIENTS }, (_, i) => new Present(topic, { vsn: VERSIONS[i % 2], key: `k${i}` }));
+    const clients = Array.from({ length: count }, (_, i) => new Present(topic, { vsn: VERSIONS[i % 2], key: `k${i}` }));
+    const all = { clients, stop: false, reconnects: 0 };
     clients.forEach((client) => opened.add(client));
-
-    // Stays connected, and comes back when it is thrown out.
-    const keepConnected = async (client) => {
-      while (!stop) {
+    all.lives = clients.map(async (client) => {
+      while (!all.stop) {
         try {
           await client.open(instance.port, token);
           client.track({ n: 0 });
-          reconnects++;
-          await client.socket.waitFor(() => client.socket.ended || stop);
+          all.reconnects++;
+          await client.socket.waitFor(() => client.socket.ended || all.stop);
         } catch {
           client.socket?.drop();
           await until('a moment', (() => { let n = 0; return () => n++ > 0; })(), { every: 50 });
         }
       }
-    };
-    const lives = clients.map(keepConnected);
-    const connected = () => clients.filter(({ socket, replies }) => socket && !socket.ended && replies.get('1')?.status === 'ok');
-    await until('all are connected', () => connected().length === CLIENTS, { seconds: 30 });
+    });
+    all.connected = () => clients.filter(({ socket, replies }) => socket && !socket.ended && replies.get('1')?.status === 'ok');
+    all.allConnected = () => until('all are connected', () => all.connected().length === count, { seconds: 30 });
+    await all.allConnected();
+    return all;
+  };
+
+  test(`${ROUNDS} times, while ${CLIENTS} clients track and untrack: no ghosts`, { timeout: 400_000 }, async () => {
+    const topic = newTopic();
+    const all = await population(topic, CLIENTS);
+    const { clients, connected, lives } = all;
 
     const began = Date.now();
     for (let round = 0; round < ROUNDS; round++) {
@@ -519,13 +523,13 @@ describe('a listener that ends', () => {
         (await instance.value(`select count(*) from realtime.workers where pid = ${pid}`)) === '0', { seconds: 20, every: 10 });
     }
     const took = Date.now() - began;
-    await until('all are connected', () => connected().length === CLIENTS, { seconds: 30 });
+    await all.allConnected();
     // Half of them leave for good, so that there is something a ghost could be told from.
     const staying = clients.slice(0, CLIENTS / 2);
     for (const client of staying) {
       client.track({ last: true });
     }
-    stop = true;
+    all.stop = true;
     for (const client of clients.slice(CLIENTS / 2)) {
       client.socket.drop();
     }
@@ -546,7 +550,33 @@ describe('a listener that ends', () => {
     staying.forEach(({ socket }) => socket.drop());
     await Promise.all(lives);
     await until('nobody is left', async () => (await instance.value('select count(*) from realtime.presence')) === '0');
-    assert.ok(reconnects > ROUNDS, 'clients were thrown out');
-    console.log(`# ${ROUNDS} rounds in ${(took / 1000).toFixed(1)} s, ${reconnects} connections`);
+    assert.ok(all.reconnects > ROUNDS, 'clients were thrown out');
+    console.log(`# ${ROUNDS} rounds in ${(took / 1000).toFixed(1)} s, ${all.reconnects} connections`);
+  });
+
+  test('a crash of the server, three times: nobody is left who is not there', { timeout: 120_000 }, async () => {
+    const topic = newTopic();
+    const all = await population(topic, 20);
+    for (let round = 0; round < 3; round++) {
+      const pid = await instance.value(`select pid from realtime.workers where kind = 'realtime listener' and state = 'running' limit 1`);
+      process.kill(Number(pid), 'SIGKILL');
+      await until('the server is back', async () => {
+        try {
+          return (await instance.value(`select count(*) from realtime.workers where state = 'running' and pid = ${pid}`)) === '0';
+        } catch {
+          return false;
+        }
+      }, { seconds: 30 });
+      await all.allConnected();
+      await until('those who are connected, everywhere', async () => {
+        const everywhere = await held(instance, topic);
+        return everywhere.length > 0 && new Set(everywhere).size === 1 &&
+          (await keysOf(instance, topic)).join() === all.connected().map(({ key }) => key).sort().join();
+      }, { seconds: 15, every: 200 });
+    }
+    all.stop = true;
+    all.clients.forEach(({ socket }) => socket.drop());
+    await Promise.all(all.lives);
+    await until('nobody is left', async () => (await instance.value('select count(*) from realtime.presence')) === '0');
   });
 });

@@ -190,14 +190,15 @@ test('tokens of issue_token are accepted until they expire', async () => {
 });
 
 test('views: connections and channels say what is there', async () => {
-  const before = Number(await instance.value('select count(*) from realtime.connections'));
+  // Sockets of earlier tests may still be on their way out: only those that have joined these topics count.
+  const mine = async () => Number(await instance.value(
+    `select count(*) from realtime.connections n join realtime.channels c on c.connection = n.id where c.topic like 'view-%'`));
   const members = [await member(instance, 'view-1'), await member(instance, 'view-2', { vsn: '1.0.0', key: instance.token('authenticated', { sub: 'u' }) })];
-  assert.equal(Number(await instance.value('select count(*) from realtime.connections')), before + 2);
+  assert.equal(await mine(), 2);
   const rows = await instance.rows(`select c.topic, c.private, n.vsn, n.role, n.sub, n.channels, n.client_addr, n.listener
     from realtime.channels c join realtime.connections n on n.id::text = c.connection::text
     where c.topic like 'view-%' order by 1`);
   assert.deepEqual(rows, ['view-1|f|2.0.0|anon||1|127.0.0.1|0', 'view-2|f|1.0.0|authenticated|u|1|127.0.0.1|0']);
   members.forEach(({ socket }) => socket.drop());
-  await until('they are gone', async () =>
-    Number(await instance.value('select count(*) from realtime.connections')) === before);
+  await until('they are gone', async () => (await mine()) === 0);
 });
