@@ -39,7 +39,7 @@
 
 /* Pause before addresses that could not be served are tried again, in ms. */
 #define RETRY_MIN			500
-#define RETRY_MAX			30000
+#define RETRY_MAX			2000
 
 /* How long clients get to be told that the server goes, in ms. */
 #define GOODBYE_TIME		1000

@@ -24,7 +24,7 @@
 
 /* A process that ends sooner is taken for one that failed, in milliseconds. */
 #define SHORT_LIFE		2000
-#define LONGEST_PAUSE	5000
+#define LONGEST_PAUSE	1000
 
 /* launcher, decoder, listeners and authorizers */
 #define ENTRIES			(2 + REALTIME_MAX_LISTENERS + REALTIME_MAX_AUTHORIZERS)
