@@ -27,18 +27,6 @@ is_space(char c)
 	return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Percent-decode a token, and leave out its whitespace. */
 bool
 jwt_prepare(Slice raw, char *buffer, size_t size, Slice *token)
@@ -50,10 +38,10 @@ jwt_prepare(Slice raw, char *buffer, size_t size, Slice *token)
 	{
 		char		c = raw.data[i];
 
-		if (c == '%' && raw.len - i >= 3 && hex_value(raw.data[i + 1]) >= 0 &&
-			hex_value(raw.data[i + 2]) >= 0)
+		if (c == '%' && raw.len - i >= 3 && slice_hex_value(raw.data[i + 1]) >= 0 &&
+			slice_hex_value(raw.data[i + 2]) >= 0)
 		{
-			c = (char) (hex_value(raw.data[i + 1]) << 4 | hex_value(raw.data[i + 2]));
+			c = (char) (slice_hex_value(raw.data[i + 1]) << 4 | slice_hex_value(raw.data[i + 2]));
 			i += 2;
 		}
 		if (is_space(c))

@@ -52,6 +52,19 @@ slice_equal(Slice a, Slice b)
 	return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }
 
+/* The value of a hexadecimal digit, or -1. */
+static inline int
+slice_hex_value(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
 static inline bool
 slice_starts_with(Slice text, Slice prefix)
 {

@@ -92,19 +92,6 @@ url_broadcast_event(Slice path, Slice *topic, Slice *event)
 	*event = count >= 3 && count <= MAX_SEGMENTS ? segments[count - 1] : SLICE_EMPTY;
 }
 
-/* The value of a hexadecimal digit, or -1. */
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
-}
-
 /* Undo percent-encoding. */
 bool
 url_decode(Slice text, bool plus_is_blank, char *buffer, size_t size, Slice *decoded)
@@ -125,8 +112,8 @@ url_decode(Slice text, bool plus_is_blank, char *buffer, size_t size, Slice *dec
 
 			if (text.len - i < 3)
 				return false;
-			high = hex_value(text.data[i + 1]);
-			low = hex_value(text.data[i + 2]);
+			high = slice_hex_value(text.data[i + 1]);
+			low = slice_hex_value(text.data[i + 2]);
 			if (high < 0 || low < 0)
 				return false;
 			c = (char) (high << 4 | low);
