@@ -33,7 +33,6 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
-#include "utils/wait_event.h"
 
 #include "launcher/launcher.h"
 #include "launcher/partitions.h"
@@ -357,10 +356,7 @@ run(void)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 
-		woken = WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, time_to_sleep(&schedule, wanted),
-						  PG_WAIT_EXTENSION) & WL_LATCH_SET;
-		ResetLatch(MyLatch);
-		CHECK_FOR_INTERRUPTS();
+		woken = worker_wait(time_to_sleep(&schedule, wanted));
 		if (worker_reload_if_asked())
 		{
 			say_if_secret_is_missing();

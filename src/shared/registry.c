@@ -10,6 +10,7 @@
 #include "port/atomics.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
+#include "storage/pmsignal.h"
 #include "storage/proc.h"
 #include "storage/shmem.h"
 #include "storage/spin.h"
@@ -26,6 +27,9 @@
 #define SHORT_LIFE		2000
 #define LONGEST_PAUSE	1000
 
+/* The postmaster has started a worker again long before, in milliseconds. */
+#define LATE_START		150
+
 /* launcher, decoder, listeners and authorizers */
 #define ENTRIES			(2 + REALTIME_MAX_LISTENERS + REALTIME_MAX_AUTHORIZERS)
 
@@ -36,6 +40,7 @@ typedef struct Entry
 	slock_t		mutex;			/* guards info */
 	WorkerInfo	info;
 	TimestampTz attached_at;	/* and the pause at its start is over */
+	TimestampTz detached_at;
 	int			short_lives;	/* processes in a row that ended within SHORT_LIFE of their start */
 	bool		left;			/* the last one was not wanted any more, and left by itself */
 } Entry;
@@ -120,19 +125,25 @@ registry_shmem_init(void)
 static void
 detach(int code, Datum argument)
 {
+	TimestampTz now = GetCurrentTimestamp();
+
 	if (mine == NULL)
 		return;
 	pg_atomic_write_u32(&mine->procno, NO_PROCESS);
 	SpinLockAcquire(&mine->mutex);
 	mine->info.pid = 0;
 	mine->info.procno = -1;
+	mine->detached_at = now;
 	if (mine->info.state != WORKER_FAILING)
 	{
 		mine->info.state = WORKER_NOT_STARTED;
-		mine->info.since = GetCurrentTimestamp();
+		mine->info.since = now;
 	}
 	SpinLockRelease(&mine->mutex);
 	mine = NULL;
+
+	/* They see to it that there is a next one. */
+	registry_wake_all();
 }
 
 /* The first one may have been bad luck. */
@@ -254,6 +265,46 @@ const char *
 worker_state_name(WorkerState state)
 {
 	return state_names[state];
+}
+
+/* Since when an entry has had no process; 0: it has one, or never had. */
+static TimestampTz
+missing_since(Entry *entry)
+{
+	TimestampTz since;
+
+	if (!entry->registered || pg_atomic_read_u32(&entry->procno) != NO_PROCESS)
+		return 0;
+	SpinLockAcquire(&entry->mutex);
+	since = entry->info.pid == 0 ? entry->detached_at : 0;
+	SpinLockRelease(&entry->mutex);
+	return since;
+}
+
+bool
+registry_someone_is_missing(void)
+{
+	for (int i = 0; i < ENTRIES; i++)
+		if (missing_since(&registry->entries[i]) != 0)
+			return true;
+	return false;
+}
+
+void
+registry_remind_postmaster(void)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	for (int i = 0; i < ENTRIES; i++)
+	{
+		TimestampTz since = missing_since(&registry->entries[i]);
+
+		if (since != 0 && TimestampDifferenceExceeds(since, now, LATE_START))
+		{
+			SendPostmasterSignal(PMSIGNAL_BACKGROUND_WORKER_CHANGE);
+			return;
+		}
+	}
 }
 
 static void

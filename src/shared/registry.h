@@ -84,6 +84,14 @@ extern bool registry_nth(int n, WorkerInfo *info);
 extern const char *worker_kind_name(WorkerKind kind);
 extern const char *worker_state_name(WorkerState state);
 
+/*
+ * Is a worker gone and not back? The postmaster may sleep on after a worker has ended: a signal that comes between its
+ * look at what there is to do and its sleep does not wake it. Whoever sees one missing for a while reminds the
+ * postmaster (worker_wait does). Any process; never throws.
+ */
+extern bool registry_someone_is_missing(void);
+extern void registry_remind_postmaster(void);
+
 /* Set the latch of a worker, if it is there. Any process; never throws; async-signal-safe it is not. */
 extern void registry_wake(WorkerKind kind, int index);
 extern void registry_wake_all(void);

@@ -19,6 +19,9 @@
 #include "shared/registry.h"
 #include "shared/worker.h"
 
+/* While a worker is missing it is looked for so often, in milliseconds. */
+#define WATCH_INTERVAL	200
+
 static WorkerKind my_kind;
 
 /*
@@ -46,13 +49,28 @@ worker_register(WorkerKind kind, int index, const char *function)
 }
 
 bool
-worker_sleep(long timeout_ms)
+worker_wait(long timeout_ms)
 {
-	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms >= 0 ? WL_TIMEOUT : 0);
+	int			events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+	bool		watch = registry_someone_is_missing();
+	bool		woken;
 
-	(void) WaitLatch(MyLatch, events, timeout_ms, PG_WAIT_EXTENSION);
+	if (watch)
+		timeout_ms = timeout_ms < 0 ? WATCH_INTERVAL : Min(timeout_ms, WATCH_INTERVAL);
+	if (timeout_ms >= 0)
+		events |= WL_TIMEOUT;
+	woken = WaitLatch(MyLatch, events, timeout_ms, PG_WAIT_EXTENSION) & WL_LATCH_SET;
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
+	if (watch)
+		registry_remind_postmaster();
+	return woken;
+}
+
+bool
+worker_sleep(long timeout_ms)
+{
+	(void) worker_wait(timeout_ms);
 	return worker_reload_if_asked();
 }
 

@@ -23,10 +23,12 @@ extern void worker_start(WorkerKind kind, int index);
 extern void worker_wait_until_wanted(void);
 
 /*
- * Sleep until the latch is set, or for so many milliseconds (-1: no end); then process interrupts and SIGHUP. True if the
- * configuration was read again. worker_nap is the same for a worker that leaves if it is no longer wanted. Outside of
- * libwebsockets callbacks only.
+ * Sleep until the latch is set, or for so many milliseconds (-1: no end), or less; then process interrupts. True if the
+ * latch was set. A sleep ends early while some worker is missing, which the postmaster is reminded of. worker_sleep
+ * processes SIGHUP as well and is true if the configuration was read again; worker_nap is for a worker that leaves if it is
+ * no longer wanted. Outside of libwebsockets callbacks only.
  */
+extern bool worker_wait(long timeout_ms);
 extern bool worker_sleep(long timeout_ms);
 extern void worker_nap(long timeout_ms);
 
