@@ -12,6 +12,7 @@
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
+#include "listener/rights.h"
 #include "listener/tally.h"
 #include "shared/bus.h"
 #include "shared/settings.h"
@@ -71,7 +72,10 @@ refusal_text(RefusalCause cause)
 	}
 }
 
-/* Refuse a push: with ack by a reply, without by a note that is not sent more than once a second. */
+/*
+ * Refuse a push: with ack by a reply, without by a note that is not sent more than once a second. Without a reason it is
+ * the cause's usual one.
+ */
 static void
 refuse_push(Channel *channel, Slice ref, RefusalCause cause, Slice reason)
 {
@@ -82,7 +86,7 @@ refuse_push(Channel *channel, Slice ref, RefusalCause cause, Slice reason)
 	else if (cause == REFUSED_SIZE)
 		channel_reply(channel, ref, false, SLICE_LITERAL("\"payload_size_exceeded\""));
 	else
-		channel_reply_error(channel, ref, reason);
+		channel_reply_error(channel, ref, reason.len > 0 ? reason : refusal_text(cause));
 }
 
 /* What kind of record does the push make? False: it is refused. */
@@ -100,40 +104,6 @@ classify(const PhxMessage *message, PhxResult result, BusRecord *record, Slice *
 	}
 	record->form = BUS_FORM_TEXT;
 	return message->payload_is_json && wjson_type(message->payload) == WJSON_OBJECT;
-}
-
-/*
- * May the channel write? Of a private one that is asked when it first wants to, and known from then on. False: not, and
- * the push has been refused, or it waits for the answer.
- */
-static bool
-may_write(Channel *channel, const Incoming *incoming)
-{
-	const Answer *answer = incoming->answer;
-	Slice		ref = incoming->message->ref;
-	char		text[TOO_MANY_BOUND];
-	int			retry_ms;
-
-	if (channel->write_broadcast == RIGHT_UNKNOWN && answer == NULL)
-	{
-		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, channel->presence_enabled,
-						  channel->token, incoming, &retry_ms))
-			refuse_push(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
-		return false;
-	}
-	if (channel->write_broadcast == RIGHT_UNKNOWN && answer->status == ANSWER_BUSY)
-		refuse_push(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms));
-	else if (channel->write_broadcast == RIGHT_UNKNOWN && answer->status == ANSWER_CANCELED)
-		refuse_push(channel, ref, REFUSED_SLOW, refusal_text(REFUSED_SLOW));
-	else if (channel->write_broadcast == RIGHT_UNKNOWN)
-	{
-		channel->write_broadcast = answer->broadcast ? RIGHT_YES : RIGHT_NO;
-		if (channel->presence_enabled)
-			channel->write_presence = answer->presence ? RIGHT_YES : RIGHT_NO;
-	}
-	if (channel->write_broadcast == RIGHT_NO)
-		refuse_push(channel, ref, REFUSED_RIGHT, refusal_text(REFUSED_RIGHT));
-	return channel->write_broadcast == RIGHT_YES;
 }
 
 void
@@ -165,7 +135,7 @@ broadcast_push(Channel *channel, const Incoming *incoming)
 		refuse_push(channel, message->ref, REFUSED_PAYLOAD, reason);
 		return;
 	}
-	if (!may_write(channel, incoming))
+	if (!channel_may_write(channel, &channel->write_broadcast, incoming, refuse_push))
 		return;
 	if (channel->ack)
 		record.ref = message->ref;

@@ -9,6 +9,7 @@
 #include "listener/presence_news.h"
 #include "listener/presence_own.h"
 #include "listener/presence_state.h"
+#include "listener/rights.h"
 #include "shared/settings.h"
 #include "wire/json.h"
 
@@ -113,37 +114,14 @@ untrack(Channel *channel, Slice ref)
 	}
 }
 
-/*
- * May the channel say that it is present? As with broadcasts it is asked once. False: not, and the push has been
- * answered, or it waits for the answer.
- */
-static bool
-may_track(Channel *channel, const Incoming *incoming)
+/* Refuse a track; what the policies say of it is not explained, as in the reference. */
+static void
+refuse_track(Channel *channel, Slice ref, RefusalCause cause, Slice reason)
 {
-	const Answer *answer = incoming->answer;
-	Slice		ref = incoming->message->ref;
-	char		text[TOO_MANY_BOUND];
-	int			retry_ms;
-
-	if (channel->write_presence == RIGHT_UNKNOWN && answer == NULL)
-	{
-		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, true, channel->token, incoming,
-						  &retry_ms))
-			channel_reply_error(channel, ref, too_many_requests(text, retry_ms));
-		return false;
-	}
-	if (channel->write_presence == RIGHT_UNKNOWN && answer->status == ANSWER_BUSY)
-		channel_reply_error(channel, ref, too_many_requests(text, answer->retry_ms));
-	else if (channel->write_presence == RIGHT_UNKNOWN && answer->status == ANSWER_CANCELED)
+	if (cause == REFUSED_BUSY)
+		channel_reply_error(channel, ref, reason);
+	else
 		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
-	else if (channel->write_presence == RIGHT_UNKNOWN)
-	{
-		channel->write_broadcast = answer->broadcast ? RIGHT_YES : RIGHT_NO;
-		channel->write_presence = answer->presence ? RIGHT_YES : RIGHT_NO;
-	}
-	if (channel->write_presence == RIGHT_NO)
-		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
-	return channel->write_presence == RIGHT_YES;
 }
 
 /*
@@ -169,13 +147,13 @@ enable(Channel *channel, Incoming *incoming)
 	{
 		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_PRESENCE, true, channel->token,
 						  incoming, &retry_ms))
-			channel_reply_error(channel, ref, too_many_requests(text, retry_ms));
+			refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
 		return false;
 	}
 	if (answer->status == ANSWER_BUSY)
-		channel_reply_error(channel, ref, too_many_requests(text, answer->retry_ms));
+		refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms));
 	else if (answer->status == ANSWER_CANCELED)
-		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
+		refuse_track(channel, ref, REFUSED_SLOW, SLICE_EMPTY);
 	else
 	{
 		channel->presence_enabled = true;
@@ -216,7 +194,7 @@ push_track(Channel *channel, const Incoming *pushed, Slice payload)
 														"realtime.max_payload_size, track less"));
 		return;
 	}
-	if (!enable(channel, incoming) || !may_track(channel, incoming))
+	if (!enable(channel, incoming) || !channel_may_write(channel, &channel->write_presence, incoming, refuse_track))
 		return;
 	if ((channel->presence == NULL || !channel->presence->tracked) && is_full(channel))
 		presence_settle();

@@ -1,12 +1,14 @@
 /*
  * rights.c
- *	  What a joined private channel may read, when its token or the policies change (PROTOCOL 3.9, 7.5).
+ *	  What a joined private channel may read, when its token or the policies change (PROTOCOL 3.9, 7.5); and what it may
+ *	  write, when it first wants to.
  */
 #include "postgres.h"
 
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/channel.h"
+#include "listener/rights.h"
 #include "shared/settings.h"
 
 /* A policy that was too slow is tried again so often, after so many milliseconds, before the channel ends. */
@@ -157,4 +159,48 @@ channel_judge_token(Channel *channel, Token *token, const Incoming *incoming)
 		return false;
 	}
 	return take_rights(channel, answer);
+}
+
+/* Of presence nothing was asked if the channel has none. */
+static void
+take_write_rights(Channel *channel, const Answer *answer)
+{
+	channel->write_broadcast = answer->broadcast ? RIGHT_YES : RIGHT_NO;
+	if (channel->presence_enabled)
+		channel->write_presence = answer->presence ? RIGHT_YES : RIGHT_NO;
+}
+
+bool
+channel_may_write(Channel *channel, const Right *right, const Incoming *incoming, RefusePush refuse)
+{
+	const Answer *answer = incoming->answer;
+	Slice		ref = incoming->message->ref;
+	char		text[TOO_MANY_BOUND];
+	int			retry_ms;
+
+	if (*right == RIGHT_UNKNOWN)
+	{
+		if (answer == NULL)
+		{
+			if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, channel->presence_enabled,
+							  channel->token, incoming, &retry_ms))
+				refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
+			return false;
+		}
+		if (answer->status == ANSWER_BUSY)
+		{
+			refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms));
+			return false;
+		}
+		if (answer->status == ANSWER_CANCELED)
+		{
+			refuse(channel, ref, REFUSED_SLOW, SLICE_EMPTY);
+			return false;
+		}
+		take_write_rights(channel, answer);
+	}
+	if (*right == RIGHT_YES)
+		return true;
+	refuse(channel, ref, REFUSED_RIGHT, SLICE_EMPTY);
+	return false;
 }
