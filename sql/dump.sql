@@ -1,4 +1,4 @@
--- A dump holds of the extension what was added to it: grants and policies, and no messages.
+-- A dump holds of the extension what was added to it: grants, policies, and messages.
 
 create database regress_dump;
 \c regress_dump
@@ -23,17 +23,29 @@ select * from policies order by 1;
 table realtime.policies;
 
 create database regress_restored;
-\! pg_dump regress_dump | psql -X -q -o /dev/null -v ON_ERROR_STOP=1 regress_restored
+\! pg_dump regress_dump | psql -X -q -o /dev/null -v ON_ERROR_STOP=1 regress_restored 2>&1 | grep -E "ERROR|FATAL"
 \c regress_restored
 select * from policies order by 1;
 select has_table_privilege('Regress Reader', 'realtime.messages', 'select');
-select count(*) from realtime.messages;
+select topic, event, inserted_at, position, tableoid::regclass from realtime.messages;
+insert into realtime.messages (topic, extension) values ('next', 'broadcast') returning position;
 select count(*) from pg_inherits where inhparent = 'realtime.messages'::regclass;
 table realtime.policies;
+table realtime.dumped_messages;
+-- what is there is left alone, and nobody else can use the way in
+insert into realtime.dumped_messages
+	select topic, extension, payload, 'other', private, updated_at, inserted_at, id, binary_payload, position from realtime.messages;
+select topic, event from realtime.messages order by position;
+create table mine (like realtime.dumped_messages);
+create trigger mine after insert on mine for each statement execute function realtime.restore_message();
+insert into mine default values;
+set role "Regress Reader";
+insert into realtime.dumped_messages default values;
+reset role;
 
 -- as INSERT statements, into a database that has some of them
 drop policy everything on realtime.messages;
-\! pg_dump --inserts --data-only regress_dump | psql -X -q -o /dev/null -v ON_ERROR_STOP=1 regress_restored
+\! pg_dump --inserts --data-only regress_dump | psql -X -q -o /dev/null -v ON_ERROR_STOP=1 regress_restored 2>&1 | grep -E "ERROR|FATAL"
 select count(*) from policies;
 
 \c regression

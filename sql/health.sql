@@ -7,7 +7,8 @@ select "check", ok, hint from realtime.health();
 select "check" from realtime.health() where not ok and hint is null;
 
 select kind, pid is not null as has_pid, state, since <= now() as since, lag >= 0 as lag from realtime.workers order by kind;
-select name from realtime.stats order by name;
+-- without the limits, which are settings
+select name from realtime.stats where 'realtime.' || name not in (select name from pg_settings) order by name;
 select count(*) from realtime.connections;
 select count(*) from realtime.channels;
 select count(*) from realtime.presence;

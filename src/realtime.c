@@ -4,9 +4,13 @@
  */
 #include "postgres.h"
 
+#include <sys/stat.h>
+
+#include "access/xlog.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 
+#include "shared/figures.h"
 #include "shared/hooks.h"
 #include "shared/settings.h"
 #include "shared/shmem.h"
@@ -38,6 +42,18 @@ register_workers(void)
 		worker_register(WORKER_AUTHORIZER, i, "realtime_authorizer_main");
 }
 
+/* On a standby workers are started at the end of recovery, which may never come: say so. */
+static void
+say_if_standby(void)
+{
+	struct stat unused;
+
+	if (stat(STANDBY_SIGNAL_FILE, &unused) == 0 || stat(RECOVERY_SIGNAL_FILE, &unused) == 0)
+		ereport(LOG,
+				(errmsg("realtime: the workers wait for the end of recovery"),
+				 errhint("Let clients connect to the primary. The workers start when this server is promoted.")));
+}
+
 /*
  * Loaded without shared_preload_libraries we define only the setting that realtime.topic() reads; functions that need
  * shared memory then raise an error that says what to do. pg_upgrade gets no workers.
@@ -51,9 +67,13 @@ _PG_init(void)
 	if (!preloaded)
 		return;
 	shmem_add_part(wal_shared_shmem_size, wal_shared_shmem_init);
+	figures_add("wal_retained", FIGURE_BYTES, wal_shared_retained, "WAL that the server keeps for our slots.");
+	figures_add("wal_retained_bound", FIGURE_BYTES, wal_shared_bound, "WAL that our slots may make the server keep.");
 	shmem_install();
 	wakeup_install();
 	hooks_install();
-	if (!IsBinaryUpgrade)
-		register_workers();
+	if (IsBinaryUpgrade)
+		return;
+	register_workers();
+	say_if_standby();
 }

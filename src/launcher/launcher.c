@@ -37,6 +37,7 @@
 #include "launcher/launcher.h"
 #include "launcher/partitions.h"
 #include "launcher/waiting.h"
+#include "shared/counters.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
 #include "shared/settings.h"
@@ -229,6 +230,8 @@ set_wanted(bool wanted)
 	registry_set_state(WORKER_SLEEPING, detail, hint);
 	registry_set_database(InvalidOid);
 	anchor_drop();
+	counter_set(COUNTER_PARTITIONS, 0);
+	counter_set(COUNTER_OLDEST_PARTITION, 0);
 	ereport(LOG,
 			(errmsg("realtime: %s", detail),
 			 errhint("%s", hint)));

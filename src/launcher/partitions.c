@@ -12,8 +12,10 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "launcher/partition_list.h"
 #include "launcher/partition_steps.h"
 #include "launcher/partitions.h"
+#include "shared/counters.h"
 #include "shared/registry.h"
 #include "shared/shmem.h"
 
@@ -141,6 +143,54 @@ do_step(const PartitionStep *step, PartitionRound *round)
 	pgstat_report_activity(STATE_IDLE, NULL);
 }
 
+/* Seconds since 1970 of the first moment of the oldest partition that has one; 0: there is none. */
+static int64
+oldest_of(const PartitionList *list, int *count)
+{
+	Timestamp	oldest = DT_NOEND;
+
+	*count = 0;
+	for (int i = 0; i < list->count; i++)
+	{
+		const Partition *partition = &list->partitions[i];
+
+		if (!partition->ours || partition->is_default)
+			continue;
+		(*count)++;
+		if (!TIMESTAMP_NOT_FINITE(partition->lower))
+			oldest = Min(oldest, partition->lower);
+	}
+	return oldest == DT_NOEND ? 0 : oldest / USECS_PER_SEC +
+		(int64) (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY;
+}
+
+/* In the launcher: tell realtime.stats what there is. */
+static void
+publish_figures(PartitionRound *round)
+{
+	MemoryContext context = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		PartitionList list;
+		int			count;
+
+		begin_transaction();
+		list = partition_list_read();
+		counter_set(COUNTER_OLDEST_PARTITION, oldest_of(&list, &count));
+		counter_set(COUNTER_PARTITIONS, count);
+		end_transaction();
+	}
+	PG_CATCH();
+	{
+		MemoryContextSwitchTo(context);
+		note_error(NULL, round);
+		AbortCurrentTransaction();
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+}
+
 void
 partitions_maintain(PartitionRound *round)
 {
@@ -166,6 +216,7 @@ partitions_maintain(PartitionRound *round)
 			drops_wait = round->later;
 		round->later |= later;
 	}
+	publish_figures(round);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }

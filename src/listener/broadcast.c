@@ -7,6 +7,8 @@
  */
 #include "postgres.h"
 
+#include "utils/timestamp.h"
+
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/output.h"
@@ -15,6 +17,7 @@
 #include "listener/rights.h"
 #include "listener/tally.h"
 #include "shared/bus.h"
+#include "shared/histograms.h"
 #include "shared/settings.h"
 #include "wire/join.h"
 
@@ -280,6 +283,8 @@ fan_out(const BusRecord *record)
 
 	if (fanout.topic != NULL)
 	{
+		if (record->committed_at != 0)
+			histogram_add(HISTOGRAM_DATABASE_LATENCY, GetCurrentTimestamp() - record->committed_at);
 		for (uint32 i = 0; i < fanout.topic->member_count; i++)
 		{
 			Channel    *member = fanout.topic->members[i];

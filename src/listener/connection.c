@@ -78,6 +78,8 @@ connection_enter(Connection *connection, ConnectionState state)
 		count--;
 		if (connection->counted_unjoined)
 			unjoined--;
+		else
+			tally(COUNTER_CONNECTIONS_JOINED, -1);
 		connection->counted_unjoined = false;
 		tally(COUNTER_CONNECTIONS, -1);
 	}
@@ -212,6 +214,7 @@ connection_joined(Connection *connection)
 	{
 		connection->counted_unjoined = false;
 		unjoined--;
+		tally(COUNTER_CONNECTIONS_JOINED, 1);
 	}
 }
 

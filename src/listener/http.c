@@ -10,6 +10,7 @@
 
 #include "listener/channel.h"
 #include "listener/http.h"
+#include "listener/metrics.h"
 #include "listener/output.h"
 #include "listener/rest.h"
 #include "listener/tally.h"
@@ -456,7 +457,16 @@ route(Request *request)
 	else if (is_preflight(request))
 		answer_preflight(request);
 	else if (slice_equal(request->head->path, SLICE_LITERAL("/metrics")) && reads)
-		answer(request, 403, NULL, SLICE_EMPTY, NULL);
+	{
+		if (metrics_may_read(request->connection, request->head))
+		{
+			Slice		text = metrics_text();
+
+			answer(request, text.len > 0 ? 200 : 500, METRICS_TYPE, text, NULL);
+		}
+		else
+			answer(request, 403, NULL, SLICE_EMPTY, NULL);
+	}
 	else
 		answer_json(request, 404, SLICE_LITERAL("{\"message\":\"Not Found\"}"));
 }

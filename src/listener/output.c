@@ -92,6 +92,7 @@ append(Connection *connection, Frame *frame)
 {
 	connection->queue[connection->queue_count++] = frame_ref(frame);
 	connection->queued_bytes += frame->len;
+	tally(COUNTER_QUEUED_BYTES, frame->len);
 	if (!connection->blocked)
 		output_wants_turn(connection);
 }
@@ -168,6 +169,7 @@ output_drop(Connection *connection)
 	for (uint32 i = keep; i < connection->queue_count; i++)
 	{
 		connection->queued_bytes -= connection->queue[i]->len;
+		tally(COUNTER_QUEUED_BYTES, -(int64) connection->queue[i]->len);
 		frame_unref(connection->queue[i]);
 	}
 	connection->queue_count = Min(connection->queue_count, keep);
@@ -179,6 +181,7 @@ output_drop(Connection *connection)
 void
 output_free(Connection *connection)
 {
+	tally(COUNTER_QUEUED_BYTES, -(int64) connection->queued_bytes);
 	connection->head_offset = 0;
 	connection->queued_bytes = 0;
 	for (uint32 i = connection->queue_head; i < connection->queue_count; i++)
@@ -193,6 +196,7 @@ static void
 advance(Connection *connection, Size bytes)
 {
 	connection->queued_bytes -= bytes;
+	tally(COUNTER_QUEUED_BYTES, -(int64) bytes);
 	while (bytes > 0)
 	{
 		Frame	   *frame = connection->queue[connection->queue_head];

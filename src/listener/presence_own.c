@@ -13,6 +13,8 @@
 #include "listener/presence_own.h"
 #include "listener/presence_state.h"
 #include "listener/server.h"
+#include "listener/tally.h"
+#include "shared/histograms.h"
 #include "shared/settings.h"
 #include "wire/base64url.h"
 #include "wire/json.h"
@@ -224,6 +226,8 @@ presence_publish_track(Channel *channel, Slice ref)
 		free(meta);
 		return false;
 	}
+	tally(COUNTER_PRESENCE_EVENTS, 1);
+	histogram_add(HISTOGRAM_PRESENCE_SIZE, presence->payload.len);
 	presence_release(&presence->meta);
 	presence->meta = record.payload;
 	memcpy(presence->ref, new, REF_SIZE);

@@ -8,17 +8,23 @@
 
 int64		tally_pending[COUNTERS];
 
-static int64 connections_added;
-static int64 channels_added;
-static int64 private_channels_added;
+/* Counters that go up and down with what this listener holds, and what it has added to each. */
+static const Counter gauges[] =
+{
+	COUNTER_CONNECTIONS,
+	COUNTER_CONNECTIONS_JOINED,
+	COUNTER_CHANNELS,
+	COUNTER_PRIVATE_CHANNELS,
+	COUNTER_QUEUED_BYTES,
+};
+static int64 gauge_added[lengthof(gauges)];
 
 /* Add what has come together in this turn. */
 void
 tally_flush(void)
 {
-	connections_added += tally_pending[COUNTER_CONNECTIONS];
-	channels_added += tally_pending[COUNTER_CHANNELS];
-	private_channels_added += tally_pending[COUNTER_PRIVATE_CHANNELS];
+	for (int i = 0; i < lengthof(gauges); i++)
+		gauge_added[i] += tally_pending[gauges[i]];
 	for (int i = 0; i < COUNTERS; i++)
 		if (tally_pending[i] != 0)
 		{
@@ -31,8 +37,9 @@ tally_flush(void)
 void
 tally_withdraw_gauges(void)
 {
-	counter_add(COUNTER_CONNECTIONS, -connections_added);
-	counter_add(COUNTER_CHANNELS, -channels_added);
-	counter_add(COUNTER_PRIVATE_CHANNELS, -private_channels_added);
-	connections_added = channels_added = private_channels_added = 0;
+	for (int i = 0; i < lengthof(gauges); i++)
+	{
+		counter_add(gauges[i], -gauge_added[i]);
+		gauge_added[i] = 0;
+	}
 }

@@ -17,6 +17,7 @@
 #include "utils/wait_event.h"
 
 #include "shared/bus.h"
+#include "shared/histograms.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
 #include "shared/shmem.h"
@@ -161,6 +162,8 @@ bus_append(const BusRecord *record)
 
 	if (length > bus_max_record())
 		return false;
+	if (record->kind == BUS_BROADCAST)
+		histogram_add(HISTOGRAM_BROADCAST_SIZE, record->payload.len);
 	if (left < length)
 	{
 		make_room(left);

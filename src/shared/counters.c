@@ -42,6 +42,12 @@ counter_add(Counter counter, int64 n)
 		pg_atomic_fetch_add_u64(&counters[counter], n);
 }
 
+void
+counter_set(Counter counter, int64 value)
+{
+	pg_atomic_write_u64(&counters[counter], value);
+}
+
 int64
 counter_get(Counter counter)
 {

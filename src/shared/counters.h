@@ -8,6 +8,7 @@
 /* name in realtime.stats, in the order in which they are shown */
 #define COUNTER_LIST(X) \
 	X(CONNECTIONS, "connections") /* gauge */ \
+	X(CONNECTIONS_JOINED, "connections_joined") /* gauge */ \
 	X(CHANNELS, "channels") /* gauge */ \
 	X(PRIVATE_CHANNELS, "private_channels") /* gauge */ \
 	X(CONNECTS, "connects") \
@@ -23,11 +24,15 @@
 	X(BROADCASTS_FROM_DATABASE, "broadcasts_from_database") \
 	X(BROADCASTS_FROM_DATABASE_REFUSED, "broadcasts_from_database_refused") \
 	X(DELIVERIES, "deliveries") \
+	X(PRESENCE_EVENTS, "presence_events") \
+	X(QUEUED_BYTES, "queued_bytes") /* gauge */ \
 	X(SLOW_CONSUMERS_CLOSED, "slow_consumers_closed") \
 	X(BUS_BYTES_LOST, "bus_bytes_lost") \
 	X(GAPS, "gaps") \
 	X(WAL_RECORDS_READ, "wal_records_read") \
 	X(WAL_RECORDS_SKIPPED, "wal_records_skipped") \
+	X(PARTITIONS, "partitions") /* gauge */ \
+	X(OLDEST_PARTITION, "oldest_partition") /* gauge: its first moment, in seconds since 1970; 0: there is none */ \
 	X(PARTITIONS_MADE, "partitions_made") \
 	X(PARTITIONS_DROPPED, "partitions_dropped") \
 	X(ROWS_MOVED_HOME, "rows_moved_home")
@@ -45,6 +50,7 @@ extern void counters_shmem_init(void);
 
 /* Any process; never throws. A gauge goes down by a negative number. */
 extern void counter_add(Counter counter, int64 n);
+extern void counter_set(Counter counter, int64 value);
 extern int64 counter_get(Counter counter);
 extern const char *counter_name(Counter counter);
 

@@ -12,6 +12,7 @@
 
 #include "shared/hooks.h"
 #include "shared/registry.h"
+#include "shared/settings.h"
 #include "shared/shmem.h"
 
 /* How long DROP DATABASE waits for our workers to leave, in milliseconds. */
@@ -19,6 +20,29 @@
 
 static object_access_hook_type previous_hook;
 static bool wake_launcher;
+
+/*
+ * PostgreSQL calls the hook before it looks who is connected to the database and which slots are active in it. What it
+ * says then, about other users, does not tell whose processes these are.
+ */
+static void
+leave_database(Oid database)
+{
+	bool		served = OidIsValid(database) && database == registry_database();
+	int			left;
+
+	if (served)
+		ereport(NOTICE,
+				(errmsg("database \"%s\" is the one that realtime serves: its clients are disconnected", realtime_database),
+				 errhint("To serve another database set realtime.database and restart the server.")));
+	left = registry_hold(database, HOLD_TIMEOUT);
+	if (left > 0)
+		ereport(WARNING,
+				(errmsg("%d worker processes of realtime have not left the database within %d s", left,
+						HOLD_TIMEOUT / 1000),
+				 errhint("Try again. If they stay, see pg_stat_activity for what they wait for, or remove realtime from "
+						 "shared_preload_libraries and restart the server.")));
+}
 
 static void
 on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_id, void *arg)
@@ -28,9 +52,8 @@ on_object_access(ObjectAccessType access, Oid class_id, Oid object_id, int sub_i
 	if (!shmem_ready())
 		return;
 
-	/* PostgreSQL calls this before it looks who is connected to the database and which slots are active in it. */
 	if (access == OAT_DROP && class_id == DatabaseRelationId)
-		registry_hold(object_id, HOLD_TIMEOUT);
+		leave_database(object_id);
 
 	/* The launcher may wait for a database to be created, and acts on an extension that comes or goes. */
 	if ((access == OAT_DROP && class_id == ExtensionRelationId) ||

@@ -10,6 +10,7 @@
 #include "storage/shmem.h"
 #include "utils/timestamp.h"
 
+#include "shared/histograms.h"
 #include "shared/questions.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -399,6 +400,8 @@ question_answer(int authorizer, Answer answer)
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
 	questions->mean_us = (MEAN_PAST * questions->mean_us + Max((int64) 1, now - asked->since)) / (MEAN_PAST + 1);
+	histogram_add(questions->slots[asked->slot].question.kind == QUESTION_READ ? HISTOGRAM_READ_CHECK :
+				  HISTOGRAM_WRITE_CHECK, now - asked->since);
 	listeners = 1u << questions->slots[asked->slot].listener;
 	deliver(asked->slot, answer);
 	asked->slot = NO_SLOT;

@@ -6,6 +6,7 @@
 
 #include <signal.h>
 
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "port/atomics.h"
 #include "storage/ipc.h"
@@ -61,7 +62,7 @@ static const char *const kind_names[] = {
 	[WORKER_AUTHORIZER] = "realtime authorizer",
 	[WORKER_MESSAGE_DECODER] = "realtime decoder",
 };
-static const char *const state_names[] = {"not started", "sleeping", "starting", "running", "failing"};
+static const char *const state_names[] = {"not started", "sleeping", "starting", "running", "failing", "waiting"};
 
 /* Each kind has a fixed place. */
 static Entry *
@@ -239,6 +240,12 @@ registry_get(WorkerKind kind, int index, WorkerInfo *info)
 	SpinLockAcquire(&entry->mutex);
 	*info = entry->info;
 	SpinLockRelease(&entry->mutex);
+	if (info->state == WORKER_NOT_STARTED && RecoveryInProgress())
+	{
+		info->state = WORKER_WAITING;
+		strlcpy(info->detail, "for the end of recovery", WORKER_DETAIL_SIZE);
+		strlcpy(info->hint, "See the row recovery.", WORKER_DETAIL_SIZE);
+	}
 	return true;
 }
 
@@ -384,7 +391,7 @@ connected_workers(Oid database, int *pids)
  * They are asked by a flag and their latch first; one that waits for a lock or a transaction, and so does not look at
  * its latch, gets SIGTERM after a fifth of a second.
  */
-void
+int
 registry_hold(Oid database, int timeout_ms)
 {
 	int			pids[ENTRIES];
@@ -394,9 +401,9 @@ registry_hold(Oid database, int timeout_ms)
 
 	if (!OidIsValid(database) ||
 		(database != registry_database() && connected_workers(database, pids) == 0))
-		return;
+		return 0;
 	if (!pg_atomic_compare_exchange_u32(&registry->holder, &nobody, MyProcPid) && !registry_held_by_me())
-		return;
+		return 0;
 	registry_wake_all();
 
 	for (;;)
@@ -405,7 +412,7 @@ registry_hold(Oid database, int timeout_ms)
 		int			n = connected_workers(database, pids);
 
 		if (n == 0 || TimestampDifferenceExceeds(begin, now, timeout_ms))
-			return;
+			return n;
 		if (!signalled && TimestampDifferenceExceeds(begin, now, 200))
 		{
 			for (int i = 0; i < n; i++)

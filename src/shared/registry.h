@@ -32,7 +32,8 @@ typedef enum WorkerState
 	WORKER_SLEEPING,			/* attached, but not wanted */
 	WORKER_STARTING,			/* wanted, getting ready */
 	WORKER_RUNNING,				/* does its work */
-	WORKER_FAILING				/* wanted, but can't; detail and hint say why */
+	WORKER_FAILING,				/* wanted, but can't; detail and hint say why */
+	WORKER_WAITING				/* the server is in recovery, where no worker is started; only in copies of an entry */
 } WorkerState;
 
 /* A copy of one entry, for the views and health(). */
@@ -111,10 +112,10 @@ extern void registry_set_database(Oid database);
 
 /*
  * A backend is about to drop the database: workers in it have to leave, and none may come back until it has ended its
- * transaction. hold sends them away and waits up to timeout_ms for them to be gone; release lets them back.
+ * transaction. hold sends them away, waits up to timeout_ms for them to be gone and returns how many are not; release lets them back.
  * registry_held_by_me tells whether release is owed. Called by the backend that drops.
  */
-extern void registry_hold(Oid database, int timeout_ms);
+extern int	registry_hold(Oid database, int timeout_ms);
 extern void registry_release(void);
 extern bool registry_held_by_me(void);
 

@@ -59,6 +59,7 @@ int			realtime_max_wal_retained;
 bool		realtime_ssl;
 char	   *realtime_ssl_cert_file;
 char	   *realtime_ssl_key_file;
+char	   *realtime_metrics_role;
 char	   *realtime_allowed_origins;
 char	   *realtime_topic;
 
@@ -268,6 +269,11 @@ define_access(void)
 							   "A request without an Origin header comes from no browser and is not asked for one.",
 							   &realtime_allowed_origins, "*", PGC_SIGHUP, GUC_LIST_INPUT,
 							   check_allowed_origins, NULL, NULL);
+	DefineCustomStringVariable("realtime.metrics_role",
+							   "Role whose tokens may read /metrics from another host.",
+							   "Requests from this host need none. Empty: no other host may.",
+							   &realtime_metrics_role, "service_role", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
 }
 
 static void

@@ -55,6 +55,7 @@ extern int	realtime_max_wal_retained;	/* MB */
 extern bool realtime_ssl;
 extern char *realtime_ssl_cert_file;	/* '': the server's own */
 extern char *realtime_ssl_key_file;		/* '': the server's own */
+extern char *realtime_metrics_role;		/* '': no token opens /metrics */
 extern char *realtime_allowed_origins;	/* see wire/origin.h */
 
 /* not a setting: what realtime.topic() and policies read */

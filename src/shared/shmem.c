@@ -11,6 +11,7 @@
 
 #include "shared/bus.h"
 #include "shared/counters.h"
+#include "shared/histograms.h"
 #include "shared/inspect.h"
 #include "shared/message_files.h"
 #include "shared/questions.h"
@@ -44,8 +45,9 @@ static ShmemPart parts[MAX_PARTS] =
 	{inspect_shmem_size, inspect_shmem_init},
 	{wakeup_shmem_size, wakeup_shmem_init},
 	{questions_shmem_size, questions_shmem_init},
+	{histograms_shmem_size, histograms_shmem_init},
 };
-static int	part_count = 8;
+static int	part_count = 9;
 
 void
 shmem_add_part(Size (*size) (void), void (*init) (void))

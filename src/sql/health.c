@@ -95,6 +95,18 @@ check_preloaded(void)
 			"Add realtime to shared_preload_libraries and restart the server.");
 }
 
+/* A standby can be read, health() too, but its workers have to wait. */
+static void
+check_recovery(void)
+{
+	if (!RecoveryInProgress())
+		put("recovery", true, "the server is not in recovery", NULL);
+	else
+		put("recovery", false, "this server is a standby, or is recovering: its workers wait for the end of that",
+			"Let clients connect to the primary. The workers start by themselves when this server is promoted "
+			"(pg_promote()).");
+}
+
 static void
 check_wal_level(void)
 {
@@ -152,7 +164,7 @@ check_database(void)
 		put("database", true, psprintf("database \"%s\" is served", here), NULL);
 	else if (strcmp(here, realtime_database) == 0)
 		put("database", false, psprintf("database \"%s\" is not served yet", here),
-			"See the rows of the launcher and the server log.");
+			RecoveryInProgress() ? "See the row recovery." : "See the rows of the launcher and the server log.");
 	else
 		put("database", false,
 			psprintf("realtime.database is \"%s\", this is \"%s\"", realtime_database, here),
@@ -171,6 +183,12 @@ check_worker_processes(void)
 	for (; registry_nth(needed, &info); needed++)
 		started += info.generation > 0;
 
+	if (started < needed && RecoveryInProgress())
+	{
+		put("worker_processes", false, psprintf("%d worker processes wait for the end of recovery", needed - started),
+			"See the row recovery.");
+		return;
+	}
 	put("worker_processes", started == needed,
 		psprintf("%d of %d worker processes have been started; max_worker_processes is %d", started, needed,
 				 max_worker_processes),
@@ -224,11 +242,12 @@ check_replication(void)
 		put("replication", false,
 			psprintf("messages from the database are not delivered yet%s%s", text[0] ? ": " : "", text),
 			text[0] ? "End that transaction (COMMIT PREPARED or ROLLBACK PREPARED a prepared one)." :
+			RecoveryInProgress() ? "See the row recovery." :
 			"The decoder looks for a point to start from: see its row.");
 	else
 		put("replication", false,
 			psprintf("messages from the database are not delivered%s%s", text[0] ? ": " : "", text),
-			"See the row of the decoder.");
+			RecoveryInProgress() ? "See the row recovery." : "See the row of the decoder.");
 }
 
 static void
@@ -406,6 +425,8 @@ realtime_health(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 
 	check_preloaded();
+	if (shmem_ready())
+		check_recovery();
 	check_wal_level();
 	check_output_plugin();
 	if (shmem_ready())

@@ -15,6 +15,7 @@
 
 #include "shared/bus.h"
 #include "shared/counters.h"
+#include "shared/figures.h"
 #include "shared/inspect.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -60,20 +61,27 @@ realtime_list_workers(PG_FUNCTION_ARGS)
 	return (Datum) 0;
 }
 
+static void
+put_stat(ReturnSetInfo *result, const char *name, int64 value)
+{
+	Datum		values[2] = {CStringGetTextDatum(name), Int64GetDatum(value)};
+	bool		nulls[2] = {false, false};
+
+	tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
+}
+
 Datum
 realtime_list_stats(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	Figure		figure;
 
 	shmem_require();
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < COUNTERS; i++)
-	{
-		Datum		values[2] = {CStringGetTextDatum(counter_name(i)), Int64GetDatum(counter_get(i))};
-		bool		nulls[2] = {false, false};
-
-		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
-	}
+		put_stat(result, counter_name(i), counter_get(i));
+	for (int i = 0; figure_nth(i, &figure); i++)
+		put_stat(result, figure.name, figure.value);
 	return (Datum) 0;
 }
 

@@ -133,6 +133,11 @@ export const DIFFERENCES = {
   'http-misc': [
     { step: [2, 3, 4, 7], why: 'finding 28: JSON bodies', replace: notFound },
     { step: [5, 6], why: 'finding 30: OPTIONS is answered', replace: preflight },
+    {
+      step: 8,
+      why: 'issue 6: /metrics is open to this host, so it is asked for as a proxy passes it on',
+      replace: { request: { method: 'GET', path: '/metrics', headers: { 'x-forwarded-for': '192.0.2.1' } } },
+    },
   ],
 
   // -------------------------------------------------------------- The socket

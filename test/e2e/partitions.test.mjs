@@ -66,6 +66,7 @@ test('a row of a day without a partition is delivered once, and moved home', asy
 });
 
 test('an old partition is dropped whole, a younger one is kept', async () => {
+  await until('the launcher has done with the clock of before', async () => !(await partitions()).includes(nameOf(1)));
   await setClock();
   await until('partitions of yesterday and today', async () => {
     const all = await partitions();

@@ -58,6 +58,14 @@ version=$(sed -n "s/^default_version *= *'\(.*\)'/\1/p" realtime.control)
 [ -f "sql/realtime--$version.sql" ] || complain "there is no install script for default_version $version"
 grep -q "\"file\": *\"sql/realtime--$version.sql\"" META.json || complain "META.json does not name sql/realtime--$version.sql"
 
+grep -q "\"version\": *\"$version\.[0-9]*\"" META.json || complain "META.json has another version than $version"
+sha256sum --check --quiet --strict sql/released.sha256 >&2 || complain "an install script that is released was changed"
+for script in sql/realtime--*.sql; do
+	old=$(basename "$script" .sql)
+	[[ $old == realtime--*--* || $old == "realtime--$version" ]] && continue
+	compgen -G "sql/$old--*.sql" >/dev/null || complain "there is no sql/$old--X.sql to update from ${old#realtime--}"
+done
+
 while read -r file; do
 	complain "$file holds an unfinished-work marker"
 done < <(grep -rlEI '\b(TODO|FIXME|XXX)\b' src sql test/unit test/bench test/tools test/lib Makefile README.md 2>/dev/null | grep -v '^test/tools/lint.sh$' || true)

@@ -114,6 +114,7 @@ need_check()
 	have_package libclang-rt-14-dev || ! have_command dpkg-query || want libclang-rt-14-dev
 	need diffutils diff
 	need openssl openssl
+	need prometheus promtool
 	have_package ca-certificates || ! have_command dpkg-query || want ca-certificates
 	need_node
 }

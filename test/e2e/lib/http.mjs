@@ -101,8 +101,8 @@ function parseChunks(bytes) {
 }
 
 // Sends a request and reads its answer. A body may be text or bytes; tls: options of node:tls for a connection with TLS.
-export async function request(port, { method = 'GET', path, headers = {}, body, tls }, seconds = 10) {
-  const socket = tls ? connectTls({ port, host: '127.0.0.1', ...tls }) : connect({ port, host: '127.0.0.1', noDelay: true });
+export async function request(port, { method = 'GET', path, headers = {}, body, tls, host = '127.0.0.1' }, seconds = 10) {
+  const socket = tls ? connectTls({ port, host, ...tls }) : connect({ port, host, noDelay: true });
   const names = new Set(Object.keys(headers).map((name) => name.toLowerCase()));
   const lines = [`${method} ${path} HTTP/1.1`];
   if (!names.has('host')) {

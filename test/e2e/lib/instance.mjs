@@ -30,10 +30,12 @@ export class Instance {
     this.dir = dir;
   }
 
-  // settings: lines for postgresql.conf. extension: false leaves it out and doesn't wait for it.
-  static async start({ settings = [], listeners, extension = true } = {}) {
+  // settings: lines for postgresql.conf. extension: false leaves it out and doesn't wait for it. prepare(dir) may put
+  // a cluster into dir/data before it is looked for there.
+  static async start({ settings = [], listeners, extension = true, prepare } = {}) {
     const instance = new Instance(await mkdtemp(join(tmpdir(), 'rte.')));
     try {
+      await prepare?.(instance.dir);
       await instance.#script('start', settings, listeners, extension);
     } catch (error) {
       await instance.destroy();
