@@ -25,8 +25,8 @@ PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_con
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 # The targets that drive others don't read the server's makefiles, which may not be installed yet.
-DRIVERS = demo demo-stop check check-unit check-regress check-e2e lint fuzz format bench run-bench built-and-installed
-ifneq ($(filter-out $(DRIVERS) packages-%,$(or $(MAKECMDGOALS),all)),)
+DRIVERS = demo demo-stop check check-installed check-versions asan check-unit check-regress check-e2e lint fuzz coverage format bench run-bench built-and-installed
+ifneq ($(filter-out $(DRIVERS) packages-% run-fuzz-%,$(or $(MAKECMDGOALS),all)),)
 
 ifeq ($(PGXS),)
 $(error no PostgreSQL server headers found by $(PG_CONFIG): install postgresql-server-dev-15 or set PG_CONFIG)
@@ -61,12 +61,25 @@ demo-stop:
 check: packages-check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory built-and-installed
+	@$(MAKE) --no-print-directory check-installed
+
+# What make check tests, of what is installed in the server of PG_CONFIG.
+check-installed:
 	@$(MAKE) --no-print-directory check-unit
 	@$(MAKE) --no-print-directory check-regress
 	@$(MAKE) --no-print-directory check-e2e
 
 check-regress:
 	@PG_CONFIG=$(PG_CONFIG) test/tools/regress.sh $(REGRESS)
+
+# Builds without a warning and passes every test, on the Debian that has each version: see test/versions/versions.sh.
+VERSIONS ?= 15 17 18
+check-versions: packages-versions
+	@PG_CONFIG=$(PG_CONFIG) test/versions/versions.sh $(VERSIONS)
+
+# Every test with the extension and a server that are built with sanitizers: see test/tools/asan.sh.
+asan: packages-asan
+	@test/tools/asan.sh
 
 lint:
 	@test/tools/lint.sh

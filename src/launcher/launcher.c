@@ -144,7 +144,7 @@ say_that_the_database_is_missing(void)
 }
 
 /* Wait until the database is there, then make room for a launcher that connects to it. */
-static void pg_attribute_noreturn()
+static _Noreturn void
 look_for_database(void)
 {
 	long		pause = 1000;
@@ -323,7 +323,7 @@ keep_anchor(Schedule *schedule)
 	schedule->anchor = pause < 0 ? DT_NOEND : TimestampTzPlusMilliseconds(GetCurrentTimestamp(), pause);
 }
 
-static void pg_attribute_noreturn()
+static _Noreturn void
 run(void)
 {
 	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "realtime launcher", ALLOCSET_DEFAULT_SIZES);

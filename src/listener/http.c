@@ -353,7 +353,7 @@ upgrade(Request *request, Slice key, Token *token, int vsn)
 	SHA1((unsigned char *) text, hashed.len, digest);
 	writer_literal(w, "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n"
 				   "sec-websocket-accept: ");
-	writer_bytes(w, accept, pg_b64_encode((char *) digest, sizeof(digest), accept, sizeof(accept)));
+	writer_bytes(w, accept, pg_b64_encode((void *) digest, sizeof(digest), accept, sizeof(accept)));
 	writer_literal(w, "\r\n\r\n");
 	output_send(request->connection, frame_finish_plain());
 	connection_upgraded(request->connection, token, http_policy_headers(request->head, false), vsn);

@@ -71,6 +71,8 @@ static const char too_many[] =
 "\r\n"
 "{\"error\":\"Too many connected users\"}";
 
+static void set_trouble(Trouble *trouble, const char *hint, const char *format,...) pg_attribute_printf(3, 4);
+
 static void
 set_trouble(Trouble *trouble, const char *hint, const char *format,...)
 {

@@ -9,6 +9,11 @@
 #error "realtime needs PostgreSQL 15 or newer"
 #endif
 
+/* PostgreSQL 16 moved what looks into a varlena out of postgres.h. */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
 /* PostgreSQL 17 replaced pgprocno by the MyProcNumber variable. */
 #if PG_VERSION_NUM >= 170000
 #define MY_PROC_NUMBER	((int) MyProcNumber)
@@ -25,7 +30,7 @@
 
 /* PostgreSQL 17 hangs a wait event set on a resource owner, not on a memory context. */
 #if PG_VERSION_NUM >= 170000
-#define create_wait_event_set(context, n)	CreateWaitEventSet(NULL, (n))
+#define create_wait_event_set(context, n)	((void) (context), CreateWaitEventSet(NULL, (n)))
 #else
 #define create_wait_event_set(context, n)	CreateWaitEventSet((context), (n))
 #endif
@@ -69,6 +74,7 @@ typedef RelFileNode RelationFile;
 
 /* PostgreSQL 16 took the permissions out of range table entries, and has one function for the privileges on any object. */
 #if PG_VERSION_NUM >= 160000
+#include "catalog/pg_namespace_d.h"
 #define require_permission(query, entry, permission) \
 	(addRTEPermissionInfo(&(query)->rteperminfos, (entry))->requiredPerms = (permission))
 #define schema_aclcheck(schema, role, mode) object_aclcheck(NamespaceRelationId, (schema), (role), (mode))

@@ -9,6 +9,7 @@
 #include "catalog/pg_database.h"
 #include "catalog/pg_extension.h"
 #include "miscadmin.h"
+#include "utils/resowner.h"
 
 #include "shared/hooks.h"
 #include "shared/registry.h"
@@ -68,11 +69,19 @@ after_transaction(XactEvent event, void *arg)
 		return;
 	if (registry_held_by_me())
 		registry_release();
-	if (wake_launcher)
-	{
-		wake_launcher = false;
-		registry_wake(WORKER_LAUNCHER, 0);
-	}
+}
+
+/*
+ * The launcher looks into system caches: it must not be woken before the transaction has sent its invalidations, which is
+ * between the callbacks for its end and this.
+ */
+static void
+after_release(ResourceReleasePhase phase, bool commit, bool top_level, void *arg)
+{
+	if (phase != RESOURCE_RELEASE_AFTER_LOCKS || !top_level || !wake_launcher)
+		return;
+	wake_launcher = false;
+	registry_wake(WORKER_LAUNCHER, 0);
 }
 
 void
@@ -81,4 +90,5 @@ hooks_install(void)
 	previous_hook = object_access_hook;
 	object_access_hook = on_object_access;
 	RegisterXactCallback(after_transaction, NULL);
+	RegisterResourceReleaseCallback(after_release, NULL);
 }

@@ -39,6 +39,6 @@ extern void worker_connect(bool to_database);
 extern bool worker_reload_if_asked(void);
 
 /* Leave because nobody wants us any more: exit code 1, so that the postmaster starts us again, asleep. */
-extern void worker_leave(void) pg_attribute_noreturn();
+extern _Noreturn void worker_leave(void);
 
 #endif							/* REALTIME_WORKER_H */

@@ -10,6 +10,7 @@
 #include "utils/memutils.h"
 
 #include "shared/bus.h"
+#include "shared/compat.h"
 #include "shared/inspect.h"
 #include "shared/shmem.h"
 

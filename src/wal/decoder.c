@@ -49,7 +49,7 @@ static LogicalDecodingContext *context;
  * Say what is wrong, in the log once and in health(), to clients too, and sleep until somebody restarts the
  * server.
  */
-static void pg_attribute_noreturn()
+static _Noreturn void
 fail(const char *detail, const char *hint)
 {
 	registry_set_state(WORKER_FAILING, detail, hint);

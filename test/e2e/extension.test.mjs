@@ -202,7 +202,7 @@ describe('dump and restore', () => {
     const { stdout } = await asServer(from, 'pg_dump', [...args, '-N', 'realtime']);
     assert.match(stdout, /CREATE EXTENSION IF NOT EXISTS realtime/);
     assert.match(stdout, /COPY public\.mine/);
-    await assert.rejects(asServer(from, 'pg_dump', args), /permission denied for schema realtime/);
+    await assert.rejects(asServer(from, 'pg_dump', args), /permission denied for schema realtime|privilege on the sequence/);
   });
 
   test('a partition that somebody has attached is dumped once', async () => {
@@ -242,7 +242,7 @@ test('pg_upgrade', async () => {
     const registers = /registering background worker "realtime launcher"/;
     const { stdout: logs } = await run('grep', ['-rlE', 'database system is ready', join(fresh.home, 'data', 'pg_upgrade_output.d')]);
     const { stdout: text } = await run('cat', logs.trim().split('\n'));
-    assert.match(text, /registering background worker "logical replication launcher"/);
+    assert.match(text, /DEBUG:  loaded library "realtime"/);
     assert.doesNotMatch(text, registers);
     await fresh.restart();
     await serves(fresh);

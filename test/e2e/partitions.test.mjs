@@ -63,6 +63,7 @@ test('a row of a day without a partition is delivered once, and moved home', asy
     (await instance.value(`select tableoid::regclass from realtime.messages where event = 'far ahead'`)) === `realtime.${nameOf(7)}`);
   assert.deepEqual((await fence(instance, self)).map(({ event }) => event), []);
   assert.equal(await instance.value(`select count(*) from realtime.messages where event = 'far ahead'`), '1');
+  await until('the round has dropped what is old', async () => !(await partitions()).includes(nameOf(1)));
 });
 
 test('an old partition is dropped whole, a younger one is kept', async () => {

@@ -60,12 +60,20 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Slice		body = slice_make(data, size);
 	Slice		list;
 	size_t		count;
+	BatchStatus status = batch_open(body, &list, &count);
+	Writer		w = fuzz_writer(BATCH_ERRORS_BOUND(0));
 
-	if (batch_open(body, &list, &count) == BATCH_OK)
+	if (status == BATCH_OK)
 	{
 		REQUIRE(count > 0 && count <= BATCH_MAX_MESSAGES);
 		check_list(list, count);
 	}
+	else if (status == BATCH_BLANK || status == BATCH_INVALID)
+	{
+		batch_write_refusal(&w, status);
+		REQUIRE(!w.failed && wjson_validate(writer_written(&w)));
+	}
+	free(w.data);
 	REQUIRE(media_type(body) <= MEDIA_OTHER);
 	return 0;
 }

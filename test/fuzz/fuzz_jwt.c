@@ -16,9 +16,11 @@ verify(const JwtKeys *keys, Slice token)
 {
 	char	   *scratch = malloc(JWT_SCRATCH_SIZE(token.len) + 1);
 	char		text[JWT_TEXT_BOUND];
+	char		body[JWT_ERROR_BODY_BOUND(JWT_TEXT_BOUND)];
 	JwtClaims	claims;
 	JwtStatus	status;
 	Writer		w = writer_fixed(text, sizeof(text));
+	Writer		b;
 
 	REQUIRE(scratch != NULL);
 	status = jwt_verify(keys, token, 1700000000, scratch, JWT_SCRATCH_SIZE(token.len), &claims);
@@ -34,6 +36,9 @@ verify(const JwtKeys *keys, Slice token)
 	{
 		REQUIRE(jwt_write_connect_refusal(&w, status, &claims) >= 401);
 		REQUIRE(!w.failed && slice_is_utf8(writer_written(&w)));
+		b = writer_fixed(body, sizeof(body));
+		jwt_write_error_body(&b, writer_written(&w));
+		REQUIRE(!b.failed && wjson_validate(writer_written(&b)));
 	}
 	REQUIRE(slice_is_utf8(claims.kid) && (claims.kid.len == 0 || status == JWT_NO_SIGNER_FOR_KEY));
 	w = writer_fixed(text, sizeof(text));
@@ -67,9 +72,12 @@ signed_token(Slice claims, Slice validators)
 {
 	JwtKeys		keys = {.secret = secret, .claim_validators = validators};
 	Writer		w = fuzz_writer(JWT_SIGNED_SIZE(claims.len));
+	JwtStatus	status;
 
 	REQUIRE(jwt_sign_hs256(secret, claims, &w));
-	(void) verify(&keys, writer_written(&w));
+	status = verify(&keys, writer_written(&w));
+	/* validators that are not read let nobody in */
+	REQUIRE(status != JWT_OK || jwt_claim_validators_valid(validators));
 	free(w.data);
 }
 

@@ -14,11 +14,18 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char	   *buffer = malloc(size + 1);
 	Slice		value;
 	Slice		decoded;
+	Slice		topic;
+	Slice		event;
 	UrlParam	found;
 	int			vsn;
 
 	REQUIRE(buffer != NULL);
-	(void) url_route(input);
+	if (url_route(input) == URL_BROADCAST_EVENT)
+	{
+		url_broadcast_event(input, &topic, &event);
+		REQUIRE(topic.len > 0 && event.len > 0 && topic.data + topic.len < event.data);
+		REQUIRE(!slice_has_byte(topic, '/') && !slice_has_byte(event, '/'));
+	}
 	vsn = vsn_parse(input);
 	REQUIRE(vsn >= 0 && vsn <= 2);
 	if (vsn > 0)

@@ -5,6 +5,8 @@
 #     packages.sh build     compile and install the extension
 #     packages.sh demo      the same and run a private server
 #     packages.sh check     the same and run every test
+#     packages.sh versions  the same on other Debians with other versions of PostgreSQL
+#     packages.sh asan      the same with a server that is built with sanitizers
 #
 # When all is there it does nothing, and needs neither root nor a network. A program that is found
 # counts whoever installed it: a newer node in /usr/local or another PostgreSQL named by PG_CONFIG
@@ -119,6 +121,19 @@ need_check()
 	need_node
 }
 
+need_versions()
+{
+	need debootstrap debootstrap
+	have_package debian-archive-keyring || ! have_command dpkg-query || want debian-archive-keyring
+	need iproute2 ip
+}
+
+# What building a server from its sources needs beyond what building the extension does.
+need_asan()
+{
+	need bzip2 bzip2
+}
+
 case "${1:-}" in
 	build)
 		need_build
@@ -132,8 +147,20 @@ case "${1:-}" in
 		need_run
 		need_check
 		;;
+	versions)
+		need_build
+		need_run
+		need_check
+		need_versions
+		;;
+	asan)
+		need_build
+		need_run
+		need_check
+		need_asan
+		;;
 	*)
-		say "usage: packages.sh build|demo|check"
+		say "usage: packages.sh build|demo|check|versions|asan"
 		exit 2
 		;;
 esac

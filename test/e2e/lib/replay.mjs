@@ -127,6 +127,10 @@ export class Player {
     return Math.min(Math.max(recorded, 0), 70_000) + slack;
   }
 
+  #prompt() {
+    return Math.max(PROMPT_MS, this.#server.slack ?? 0);
+  }
+
   // Gives each frame that has come to the first expectation that it fulfils. True if none is open.
   #matchFrames() {
     let open = false;
@@ -291,7 +295,7 @@ export class Player {
       if (!same(wanted, { text: answer.body.toString() }, this.#bindings)) {
         this.#fail(step, `expected the body ${showFrame(wanted)}\n      got ${show(answer.body.toString())}`);
       }
-      if (took > PROMPT_MS) {
+      if (took > this.#prompt()) {
         this.#fail(step, `the answer took ${took} ms`);
       }
     }
@@ -421,7 +425,7 @@ export class Player {
   // The reference waits 5 s before it refuses a join; we don't.
   #checkPrompt({ step, frame, since }) {
     const { event, payload } = readFrame(step);
-    if (event === 'phx_reply' && payload?.status === 'error' && frame.at - since > PROMPT_MS) {
+    if (event === 'phx_reply' && payload?.status === 'error' && frame.at - since > this.#prompt()) {
       this.#fail(step, `the refusal took ${frame.at - since} ms`);
     }
   }
