@@ -77,9 +77,9 @@ VERSIONS ?= 15 17 18
 check-versions: packages-versions
 	@PG_CONFIG=$(PG_CONFIG) test/versions/versions.sh $(VERSIONS)
 
-# Every test with the extension and a server that are built with sanitizers: see test/tools/asan.sh.
+# Every test with the extension and a server that are built with sanitizers: see test/asan/asan.sh.
 asan: packages-asan
-	@test/tools/asan.sh
+	@test/asan/asan.sh
 
 lint:
 	@test/tools/lint.sh

@@ -41,7 +41,7 @@ $(UNIT_DIR)/%: test/unit/%.c $(wildcard test/unit/*.h) $(WIRE_OBJECTS)
 	$(CC) $(WIRE_CFLAGS) -O1 $(UNIT_SANITIZE) -o $@ $(filter %.c %.o,$^) -lcmocka -lcrypto -lm
 
 # One core for each target; what a run finds out goes into build/, the committed seeds stay as they are.
-fuzz: $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%)
+fuzz: packages-check $(FUZZ_TARGETS:%=$(FUZZ_DIR)/fuzz_%)
 	@$(MAKE) --no-print-directory -s -j$(FUZZ_JOBS) $(FUZZ_TARGETS:%=run-fuzz-%)
 
 run-fuzz-%:
@@ -58,7 +58,7 @@ $(FUZZ_DIR)/fuzz_%: test/fuzz/fuzz_%.c test/fuzz/fuzz.h $(WIRE_SOURCES) $(WIRE_H
 		-o $@ $< $(WIRE_SOURCES) -lcrypto -lm
 
 # Counts begin anew with each run. The programs share the object files of src/wire, and so their counts.
-coverage: $(FUZZ_TARGETS:%=$(COVERAGE_DIR)/fuzz_%)
+coverage: packages-check $(FUZZ_TARGETS:%=$(COVERAGE_DIR)/fuzz_%)
 	@rm -f $(COVERAGE_DIR)/wire/*.gcda
 	@for target in $(FUZZ_TARGETS); do $(COVERAGE_DIR)/fuzz_$$target test/fuzz/corpus/$$target || exit 1; done
 	@test/tools/coverage.sh $(COVERAGE_FLAGS) $(COVERAGE_DIR)/wire $(COVERAGE_PERCENT)

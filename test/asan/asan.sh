@@ -57,6 +57,13 @@ get_sources()
 	return 1
 }
 
+# What the server was made of: it is made anew when this changes.
+describe()
+{
+	echo "$package $flags $modules"
+	cat "$top/test/asan/options.c"
+}
+
 # Builds the server into DIR, which is made to be found by the unprivileged user who runs it.
 build_server()
 {
@@ -67,8 +74,9 @@ build_server()
 	get_sources
 	tar -C "$source" --strip-components=1 -xf "$cache"/download/*.orig.tar.*
 	cd "$source"
+	gcc -O1 -c -o options.o "$top/test/asan/options.c"
 	./configure --quiet --prefix="$dir" --enable-cassert --without-readline --without-zlib --with-openssl \
-		CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined"
+		CC=gcc CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined" LDFLAGS_EX="$source/options.o"
 	make -s -j"$(nproc)"
 	make -s install
 	for module in $modules; do
@@ -77,7 +85,7 @@ build_server()
 	chmod -R a+rX "$dir"
 	cd "$cache"
 	rm -rf "$source" "$cache/download" "$cache/lists"
-	printf '%s\n' "$flags" "$modules" >"$dir/complete"
+	describe >"$dir/complete"
 }
 
 cache=$(tree_cache)/asan
@@ -85,13 +93,14 @@ tree_make_cache "$cache"
 server=$cache/server
 export PG_CONFIG=$server/bin/pg_config
 
-# What is never freed before the end of a process is no fault of a server; the stack of a function must be the real one, or
-# PostgreSQL's check of the stack's depth fails.
+# Reports go into files, for the log of a server is removed with it. What is never freed before the end of a process is no
+# fault of a server; the stack of a function must be the real one, or PostgreSQL's check of the stack's depth fails. The
+# undefined-behaviour sanitizer and a broken assertion abort the process, which is what is reported then.
 reports=$cache/reports
-export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:disable_coredump=1:log_path=$reports/address
-export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:log_path=$reports/undefined
+export ASAN_OPTIONS=detect_leaks=0:detect_stack_use_after_return=0:abort_on_error=1:handle_abort=1:disable_coredump=1:log_path=$reports/report
+export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1:log_path=$reports/report
 
-if [ "$(cat "$server/complete" 2>/dev/null)" != "$(printf '%s\n' "$flags" "$modules")" ]; then
+if [ "$(cat "$server/complete" 2>/dev/null)" != "$(describe)" ]; then
 	say "building a server in $server; what it prints goes to $cache/server.log"
 	# Not with ||, where set -e would count for nothing.
 	set +e
@@ -104,12 +113,43 @@ if [ "$(cat "$server/complete" 2>/dev/null)" != "$(printf '%s\n' "$flags" "$modu
 	fi
 fi
 
-rm -rf "$reports"
-mkdir -m 1777 "$reports"
+# Faults on purpose are reported: each ends the server, which starts again.
+check_reports()
+{
+	local dir=$cache/faults fault found
+
+	rm -rf "$dir"
+	mkdir "$dir"
+	# shellcheck disable=SC2086
+	gcc $flags -fPIC -shared -I"$("$PG_CONFIG" --includedir-server)" -o "$dir/fault.so" "$top/test/asan/fault.c" || return 1
+	"$top/test/lib/instance.sh" start "$dir/instance" -q -x || return 1
+	"$top/test/lib/instance.sh" psql "$dir/instance" -q \
+		-c "create function fault(int) returns int language c as '$dir/fault.so', 'fault'"
+	for fault in 1 2 3; do
+		"$top/test/lib/instance.sh" psql "$dir/instance" -c "select fault($fault)" >/dev/null 2>&1 || true
+		for try in {1..300}; do
+			"$top/test/lib/instance.sh" psql "$dir/instance" -c "select $try" >/dev/null 2>&1 && break
+			sleep 0.1
+		done
+	done
+	"$top/test/lib/instance.sh" destroy "$dir/instance"
+	found=$(grep -l 'in fault ' "$reports"/* | wc -l)
+	[ "$found" = 3 ] || { say "of 3 faults on purpose $found were reported" >&2; return 1; }
+}
+
+empty_reports()
+{
+	rm -rf "$reports"
+	mkdir -m 1777 "$reports"
+}
+
+empty_reports
 status=0
 if [ $# -gt 0 ]; then
 	"$@" || status=$?
 else
+	check_reports || fail "what goes wrong would not be seen"
+	empty_reports
 	# The server's own flags are those of the extension too.
 	work=$cache/work
 	tree_copy "$work"
