@@ -12,6 +12,9 @@ select name from realtime.stats where 'realtime.' || name not in (select name fr
 select count(*) from realtime.connections;
 select count(*) from realtime.channels;
 select count(*) from realtime.presence;
+select count(*) from realtime.subscription;
+select column_name, data_type from information_schema.columns
+where table_schema = 'realtime' and table_name = 'subscription' order by ordinal_position;
 select column_name, data_type from information_schema.columns
 where table_schema = 'realtime' and table_name = 'connections' order by ordinal_position;
 select column_name, data_type from information_schema.columns

@@ -19,6 +19,9 @@ select * from realtime.stats;
 select * from realtime.list_connections();
 select * from realtime.list_channels();
 select * from realtime.list_presence();
+-- those of his role, and there are none
+select * from realtime.subscription;
+select * from realtime.list_subscriptions();
 select * from realtime.list_workers();
 select * from realtime.list_stats();
 select * from realtime.messages_default;
@@ -36,6 +39,8 @@ select count(*) from realtime.messages;
 select realtime.topic() is null as none;
 
 set role stranger;
+select * from realtime.subscription;
+select * from realtime.list_subscriptions();
 select realtime.send('{}', 'ev', 'pr');
 select * from realtime.messages;
 reset role;
@@ -83,6 +88,7 @@ select count(*) > 0 as seen from realtime.stats;
 select count(*) >= 0 as seen from realtime.connections;
 select count(*) >= 0 as seen from realtime.channels;
 select count(*) >= 0 as seen from realtime.presence;
+select count(*) >= 0 as seen from realtime.subscription;
 \set VERBOSITY sqlstate
 select realtime.issue_token('anon');
 select realtime.maintain_partitions();

@@ -233,6 +233,14 @@ create function realtime.list_presence(out topic text, out private boolean, out 
 	language c volatile parallel restricted
 	as 'MODULE_PATHNAME', 'realtime_list_presence';
 
+-- Its caller sees only what his role may see (sql/views.c), so it needs no other guard. The claims are json, not jsonb, since
+-- they may hold \u0000.
+create function realtime.list_subscriptions(out connection text, out topic text, out number bigint, out "position" integer,
+		out id bigint, out schema_name text, out table_name text, out action text, out filter text, out selected text[],
+		out role text, out sub text, out claims json, out since timestamp with time zone) returns setof record
+	language c volatile parallel restricted
+	as 'MODULE_PATHNAME', 'realtime_list_subscriptions';
+
 create function realtime.list_workers(out kind text, out pid integer, out state text,
 		out since timestamp with time zone, out restarts bigint, out "position" pg_lsn, out lag bigint)
 	returns setof record
@@ -255,6 +263,27 @@ create view realtime.presence as
 	select topic, private, key, phx_ref, payload, since, connection, listener, seen_by
 	from realtime.list_presence();
 
+-- One row for each entry of a channel and table of the publication that it names, as the reference has them. subscription_id
+-- is that of the entry: 16 digits for the connection, 8 each for the channel and its entry.
+create view realtime.subscription as
+	with published as materialized (
+		select p.schemaname, p.tablename,
+			pg_catalog.to_regclass(pg_catalog.format('%I.%I', p.schemaname, p.tablename)) as entity
+		from pg_catalog.pg_publication_tables p
+		where p.pubname = pg_catalog.current_setting('realtime.publication')
+			and p.schemaname not in ('pg_catalog', 'information_schema', 'realtime')
+	)
+	select s.id,
+		(pg_catalog.lpad(pg_catalog.to_hex(s.connection::bigint), 16, '0') ||
+			pg_catalog.lpad(pg_catalog.to_hex(s.number), 8, '0') ||
+			pg_catalog.lpad(pg_catalog.to_hex(s."position"), 8, '0'))::pg_catalog.uuid as subscription_id,
+		p.entity, s.filter as filters, s.claims,
+		pg_catalog.to_regrole(pg_catalog.quote_ident(s.role)) as claims_role, s.since as created_at,
+		s.action as action_filter, s.selected as selected_columns, s.topic, s.connection
+	from realtime.list_subscriptions() s
+		join published p on (s.schema_name = '*' or p.schemaname::text = s.schema_name)
+			and (s.table_name = '*' or p.tablename::text = s.table_name);
+
 create view realtime.workers as
 	select kind, pid, state, since, restarts, "position", lag
 	from realtime.list_workers();
@@ -266,6 +295,8 @@ create view realtime.stats as
 comment on view realtime.connections is 'Clients that are connected.';
 comment on view realtime.channels is 'Channels that clients have joined, one row for each client.';
 comment on view realtime.presence is 'Who is present where, one row for each listener that knows of it (seen_by).';
+comment on view realtime.subscription is
+	'What channels have subscribed of Postgres Changes: one row for each entry and table, of those that the caller may see.';
 comment on view realtime.workers is 'The background workers of realtime and what they are at.';
 comment on view realtime.stats is 'Totals since the server started, queues, lags and limits.';
 
@@ -312,6 +343,8 @@ begin
 
 	grant usage on schema realtime to anon, authenticated, service_role;
 	grant select, insert, update on realtime.messages to anon, authenticated, service_role;
+	grant select on realtime.subscription to anon, authenticated, service_role;
+	grant execute on function realtime.list_subscriptions() to anon, authenticated, service_role;
 end
 $setup$;
 
@@ -354,11 +387,13 @@ grant execute on function
 	realtime.list_connections(),
 	realtime.list_channels(),
 	realtime.list_presence(),
+	realtime.list_subscriptions(),
 	realtime.list_workers(),
 	realtime.list_stats()
 	to pg_monitor;
 
-grant select on realtime.connections, realtime.channels, realtime.presence, realtime.workers, realtime.stats to pg_monitor;
+grant select on realtime.connections, realtime.channels, realtime.presence, realtime.subscription, realtime.workers,
+	realtime.stats to pg_monitor;
 
 -- What is created where nobody serves it says so at once.
 do $served$

@@ -22,11 +22,11 @@ PG_MODULE_MAGIC;
 
 extern PGDLLEXPORT void _PG_init(void);
 
-/* The launcher, the message decoder, the listeners and the authorizers. */
+/* The launcher, the decoders, the changes worker, the listeners and the authorizers. */
 static void
 register_workers(void)
 {
-	int			needed = 2 + realtime_listeners + realtime_authorizers;
+	int			needed = 4 + realtime_listeners + realtime_authorizers;
 
 	if (max_worker_processes < needed)
 		ereport(WARNING,
@@ -36,6 +36,8 @@ register_workers(void)
 				 errhint("Set max_worker_processes to at least %d and restart the server.", needed + 8)));
 	worker_register(WORKER_LAUNCHER, 0, "realtime_launcher_main");
 	worker_register(WORKER_MESSAGE_DECODER, 0, "realtime_message_decoder_main");
+	worker_register(WORKER_CHANGE_DECODER, 0, "realtime_change_decoder_main");
+	worker_register(WORKER_CHANGES, 0, "realtime_changes_main");
 	for (int i = 0; i < realtime_listeners; i++)
 		worker_register(WORKER_LISTENER, i, "realtime_listener_main");
 	for (int i = 0; i < realtime_authorizers; i++)

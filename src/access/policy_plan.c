@@ -4,10 +4,12 @@
  *
  * The query is built as a tree and never as text, so no name in it is looked up again:
  *
- *	  SELECT cond1 AND cond2 ... FROM (SELECT $1 AS col1, $2 AS col2 ...) AS thetable
+ *	  SELECT cond1 IS TRUE AND cond2 IS TRUE ... FROM (SELECT $1 AS col1, $2 AS col2 ...) AS thetable
  *
- * The sub-select in FROM stands where the table stood, as range table entry 1; the planner pulls it up, so that
- * conditions refer to the parameters themselves. One more parameter stands for tableoid, which no sub-select has.
+ * The sub-select in FROM stands where the table stood, as range table entry 1; the planner pulls it
+ * up, so that conditions refer to the parameters themselves. Two more parameters stand for what no
+ * sub-select has: tableoid, and the whole row as a value of the table's row type, dropped columns
+ * and all.
  */
 #include "postgres.h"
 
@@ -34,7 +36,9 @@
 struct PolicyPlan
 {
 	PlannedStmt *statement;
-	ParamListInfo params;
+	ParamListInfo params;		/* the columns, tableoid, the row, a null that says no */
+	int			columns;
+	bool		row_used;
 };
 
 /* Where the executor puts the one boolean. */
@@ -82,44 +86,76 @@ row_query(Relation table, List **names)
 	return query;
 }
 
-/* Where the conditions' tableoid goes: how deep in sub-selects, and the parameter's number. */
-typedef struct TableOidContext
+/* What becomes of references that the sub-select in FROM can't take. */
+typedef struct ReplaceContext
 {
-	int			depth;
-	int			param;
-} TableOidContext;
+	int			depth;			/* in sub-selects */
+	int			tableoid;		/* numbers of parameters */
+	int			row;
+	bool		row_used;
+} ReplaceContext;
 
 static Node *
-replace_tableoid(Node *node, void *arg)
+replace_references(Node *node, void *arg)
 {
-	TableOidContext *context = arg;
+	ReplaceContext *context = arg;
 
 	if (node == NULL)
 		return NULL;
 	if (IsA(node, Var))
 	{
 		Var		   *var = (Var *) node;
+		bool		ours = var->varno == 1 && var->varlevelsup == context->depth;
 
-		if (var->varno == 1 && var->varlevelsup == context->depth && var->varattno == TableOidAttributeNumber)
-			return (Node *) make_param(context->param, OIDOID, -1, InvalidOid);
+		if (ours && var->varattno == TableOidAttributeNumber)
+			return (Node *) make_param(context->tableoid, OIDOID, -1, InvalidOid);
+		if (ours && var->varattno == InvalidAttrNumber)
+		{
+			context->row_used = true;
+			return (Node *) make_param(context->row, var->vartype, var->vartypmod, InvalidOid);
+		}
 	}
 	if (IsA(node, Query))
 	{
 		Query	   *query;
 
 		context->depth++;
-		query = query_tree_mutator((Query *) node, replace_tableoid, arg, 0);
+		query = query_tree_mutator((Query *) node, replace_references, arg, 0);
 		context->depth--;
 		return (Node *) query;
 	}
-	return expression_tree_mutator(node, replace_tableoid, arg);
+	return expression_tree_mutator(node, replace_references, arg);
+}
+
+/*
+ * A null ends the evaluation, as in WHERE: AND by itself would go on. A constant, which is false or
+ * null, is made a parameter: it would take the place of the whole, and of the errors of what comes
+ * before it.
+ */
+static Node *
+all_true(List *conditions, int no)
+{
+	List	   *tests = NIL;
+	ListCell   *cell;
+
+	foreach(cell, conditions)
+	{
+		BooleanTest *test = makeNode(BooleanTest);
+
+		test->arg = IsA(lfirst(cell), Const) ? make_param(no, BOOLOID, -1, InvalidOid) : lfirst(cell);
+		test->booltesttype = IS_TRUE;
+		test->location = -1;
+		tests = lappend(tests, test);
+	}
+	return (Node *) make_ands_explicit(tests);
 }
 
 static Query *
-verdict_query(Relation table, List *conditions)
+verdict_query(Relation table, List *conditions, bool *row_used)
 {
-	TableOidContext context = {0, RelationGetDescr(table)->natts + 1};
-	List	   *replaced = (List *) replace_tableoid((Node *) conditions, &context);
+	int			columns = RelationGetDescr(table)->natts;
+	ReplaceContext context = {.tableoid = columns + 1,.row = columns + 2};
+	List	   *replaced = (List *) replace_references((Node *) conditions, &context);
 	Query	   *query = makeNode(Query);
 	RangeTblEntry *row = makeNode(RangeTblEntry);
 	RangeTblRef *reference = makeNode(RangeTblRef);
@@ -135,7 +171,8 @@ verdict_query(Relation table, List *conditions)
 	query->hasSubLinks = true;
 	query->rtable = list_make1(row);
 	query->jointree = makeFromExpr(list_make1(reference), NULL);
-	query->targetList = list_make1(makeTargetEntry(make_ands_explicit(replaced), 1, "allowed", false));
+	*row_used = context.row_used;
+	query->targetList = list_make1(makeTargetEntry((Expr *) all_true(replaced, columns + 3), 1, "allowed", false));
 	return query;
 }
 
@@ -145,14 +182,18 @@ policy_plan_make(Relation table, List *conditions)
 	PolicyPlan *plan = palloc0(sizeof(PolicyPlan));
 	TupleDesc	desc = RelationGetDescr(table);
 
-	plan->statement = planner(verdict_query(table, conditions), "realtime policy", 0, NULL);
-	plan->params = makeParamList(desc->natts + 1);
-	for (int i = 0; i < desc->natts; i++)
+	plan->statement = planner(verdict_query(table, conditions, &plan->row_used), "realtime policy", 0, NULL);
+	plan->columns = desc->natts;
+	plan->params = makeParamList(desc->natts + 3);
+	for (int i = 0; i < desc->natts + 3; i++)
 	{
-		plan->params->params[i].ptype = TupleDescAttr(desc, i)->atttypid;
+		plan->params->params[i].ptype = i < desc->natts ? TupleDescAttr(desc, i)->atttypid : OIDOID;
+		plan->params->params[i].value = (Datum) 0;
+		plan->params->params[i].isnull = true;
 		plan->params->params[i].pflags = 0;
 	}
-	plan->params->params[desc->natts].ptype = OIDOID;
+	plan->params->params[desc->natts + 1].ptype = RelationGetForm(table)->reltype;
+	plan->params->params[desc->natts + 2].ptype = BOOLOID;
 	return plan;
 }
 
@@ -202,22 +243,32 @@ receiver_done(DestReceiver *self)
 {
 }
 
+static void
+set_params(PolicyPlan *plan, TupleTableSlot *slot)
+{
+	ParamExternData *params = plan->params->params;
+
+	slot_getallattrs(slot);
+	for (int i = 0; i < plan->columns; i++)
+	{
+		params[i].value = slot->tts_values[i];
+		params[i].isnull = slot->tts_isnull[i];
+	}
+	params[plan->columns].value = ObjectIdGetDatum(slot->tts_tableOid);
+	params[plan->columns].isnull = false;
+	if (!plan->row_used)
+		return;
+	params[plan->columns + 1].value = ExecFetchSlotHeapTupleDatum(slot);
+	params[plan->columns + 1].isnull = false;
+}
+
 bool
 policy_plan_run(PolicyPlan *plan, TupleTableSlot *slot)
 {
 	VerdictReceiver receiver = {{receive_verdict, receiver_startup, receiver_done, receiver_done, DestNone}, false};
-	int			columns = plan->params->numParams - 1;
 	QueryDesc  *query;
 
-	slot_getallattrs(slot);
-	for (int i = 0; i < columns; i++)
-	{
-		plan->params->params[i].value = slot->tts_values[i];
-		plan->params->params[i].isnull = slot->tts_isnull[i];
-	}
-	plan->params->params[columns].value = ObjectIdGetDatum(slot->tts_tableOid);
-	plan->params->params[columns].isnull = false;
-
+	set_params(plan, slot);
 	/* A plan that calls volatile functions must see what they have done. */
 	CommandCounterIncrement();
 	UpdateActiveSnapshotCommandId();

@@ -1,6 +1,7 @@
 /*
  * policy_plan.h
- *	  Conditions with sub-selects as a plan: one row in as parameters, one boolean out. Used by policy.c only.
+ *	  Conditions with sub-selects as a plan: one row in as parameters, one boolean out. Used by
+ *	  policy_test.c only.
  */
 #ifndef REALTIME_POLICY_PLAN_H
 #define REALTIME_POLICY_PLAN_H
@@ -12,8 +13,8 @@
 typedef struct PolicyPlan PolicyPlan;
 
 /*
- * Plan conditions that were rewritten and refer to a row of the table as range table entry 1, for the current user; in the
- * current memory context.
+ * Plan conditions that were rewritten and refer to a row of the table as range table entry 1, for
+ * the current user; in the current memory context.
  */
 extern PolicyPlan *policy_plan_make(Relation table, List *conditions);
 
@@ -24,7 +25,10 @@ extern List *policy_plan_items(PolicyPlan *plan);
 /* Take the locks that running it needs. Processes invalidations. */
 extern void policy_plan_lock(PolicyPlan *plan);
 
-/* Are all conditions true of the row? Privileges on the tables of sub-selects are checked for the current user. */
+/*
+ * Are all conditions true of the row? Privileges on the tables of sub-selects are checked for the
+ * current user.
+ */
 extern bool policy_plan_run(PolicyPlan *plan, TupleTableSlot *slot);
 
 #endif							/* REALTIME_POLICY_PLAN_H */

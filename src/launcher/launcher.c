@@ -37,6 +37,7 @@
 #include "launcher/launcher.h"
 #include "launcher/partitions.h"
 #include "launcher/waiting.h"
+#include "shared/change_stream.h"
 #include "shared/counters.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
@@ -269,31 +270,83 @@ maintain_partitions(Schedule *schedule)
 		schedule->retry_pause = 0;
 }
 
-/* Is the message decoder still waiting for its starting point, and for how long? */
 static bool
-decoder_is_starting(WorkerInfo *decoder, long *since_ms)
+messages_start(TransactionId *waiting_for)
 {
-	(void) registry_get(WORKER_MESSAGE_DECODER, 0, decoder);
-	if (decoder->state != WORKER_STARTING || decoder->pid == 0 || replication_get(NULL) != REPLICATION_STARTING)
+	WalInfo		wal;
+
+	wal_shared_get(&wal);
+	*waiting_for = wal.waiting_for;
+	return replication_get(NULL) == REPLICATION_STARTING;
+}
+
+static bool
+changes_start(TransactionId *waiting_for)
+{
+	ChangeStreamInfo stream;
+
+	change_stream_get(&stream);
+	*waiting_for = stream.waiting_for;
+	return stream.state == CHANGE_STREAM_STARTING;
+}
+
+/* The decoders: whether they have no starting point yet and what for, and whom that is told. */
+static const struct
+{
+	WorkerKind	kind;
+	bool		(*is_starting) (TransactionId *waiting_for);
+	void		(*explain) (const char *text);
+}			decoders[] =
+{
+	{WORKER_MESSAGE_DECODER, messages_start, replication_explain},
+	{WORKER_CHANGE_DECODER, changes_start, change_stream_explain}
+};
+
+/* Is a decoder still waiting for its starting point, and for how long? */
+static bool
+decoder_is_starting(int n, WorkerInfo *decoder, long *since_ms, TransactionId *waiting_for)
+{
+	(void) registry_get(decoders[n].kind, 0, decoder);
+	if (!decoders[n].is_starting(waiting_for) || decoder->state != WORKER_STARTING || decoder->pid == 0)
 		return false;
 	*since_ms = TimestampDifferenceMilliseconds(decoder->since, GetCurrentTimestamp());
 	return true;
 }
 
-/* Tell clients what the decoder waits for. */
+/* Tell clients what a decoder waits for. */
 static void
-explain_start(Schedule *schedule)
+explain_start(int n)
 {
 	WorkerInfo	decoder;
-	WalInfo		wal;
+	TransactionId waiting_for;
 	long		since;
-	char		text[REPLICATION_TEXT_SIZE];
+	char		text[Max(REPLICATION_TEXT_SIZE, CHANGE_STREAM_TEXT_SIZE)];
 
-	if (!decoder_is_starting(&decoder, &since) || since < EXPLAIN_AFTER || !is_due(&schedule->explain, EXPLAIN_PAUSE))
+	if (decoder_is_starting(n, &decoder, &since, &waiting_for) && since >= EXPLAIN_AFTER &&
+		TransactionIdIsValid(waiting_for) && waiting_describe(waiting_for, text, sizeof(text)))
+		decoders[n].explain(text);
+}
+
+static bool
+some_decoder_is_starting(void)
+{
+	WorkerInfo	decoder;
+	TransactionId waiting_for;
+	long		since;
+
+	for (int i = 0; i < lengthof(decoders); i++)
+		if (decoder_is_starting(i, &decoder, &since, &waiting_for))
+			return true;
+	return false;
+}
+
+static void
+explain_starts(Schedule *schedule)
+{
+	if (!some_decoder_is_starting() || !is_due(&schedule->explain, EXPLAIN_PAUSE))
 		return;
-	wal_shared_get(&wal);
-	if (TransactionIdIsValid(wal.waiting_for) && waiting_describe(wal.waiting_for, text, sizeof(text)))
-		replication_explain(text);
+	for (int i = 0; i < lengthof(decoders); i++)
+		explain_start(i);
 }
 
 /* Milliseconds until there may be something to do. */
@@ -302,12 +355,12 @@ time_to_sleep(const Schedule *schedule, bool wanted)
 {
 	TimestampTz next = schedule->extension;
 	WorkerInfo	decoder;
-	long		since;
 
 	if (wanted)
 	{
 		next = Min(next, Min(schedule->partitions, schedule->anchor));
-		if (decoder_is_starting(&decoder, &since))
+		(void) registry_get(WORKER_MESSAGE_DECODER, 0, &decoder);
+		if (some_decoder_is_starting())
 			next = Min(next, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), EXPLAIN_AFTER));
 		else if (decoder.state == WORKER_SLEEPING || decoder.state == WORKER_NOT_STARTED)
 			next = Min(next, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DECODER_PAUSE));
@@ -354,7 +407,7 @@ run(void)
 			keep_anchor(&schedule);
 			if (is_due(&schedule.partitions, PARTITION_PAUSE))
 				maintain_partitions(&schedule);
-			explain_start(&schedule);
+			explain_starts(&schedule);
 		}
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);

@@ -1,6 +1,6 @@
 /*
  * waiting.c
- *	  Whose the transaction is that the message decoder waits for.
+ *	  Whose the transaction is that a decoder waits for.
  */
 #include "postgres.h"
 

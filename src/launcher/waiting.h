@@ -1,6 +1,6 @@
 /*
  * waiting.h
- *	  Whose the transaction is that the message decoder waits for.
+ *	  Whose the transaction is that a decoder waits for.
  */
 #ifndef REALTIME_WAITING_H
 #define REALTIME_WAITING_H

@@ -1,10 +1,11 @@
 /*
  * asking.c
- *	  Questions to the authorizers that this listener waits for.
+ *	  What this listener waits for, and the messages that wait with it.
  */
 #include "postgres.h"
 
 #include "listener/asking.h"
+#include "listener/changes.h"
 #include "listener/input.h"
 #include "shared/settings.h"
 
@@ -24,7 +25,8 @@ typedef struct Asking
 {
 	struct Asking *next;		/* of the same connection */
 	Connection *connection;
-	uint64		question;
+	uint64		question;		/* NO_QUESTION: none */
+	struct Subscription *subscription;	/* ASKING_SUBSCRIPTION: what it waits for instead */
 	AskingFor	why;
 	bool		again;			/* policies have changed meanwhile */
 	uint64		deadline;		/* loop clock, ms: then nobody waits any longer */
@@ -93,6 +95,13 @@ keep(Asking *asking, Slice bytes, bool binary)
 	return true;
 }
 
+/* Does it count among the questions that a connection may have open? */
+static bool
+counts(AskingFor why)
+{
+	return why != ASKING_AGAIN && why != ASKING_SUBSCRIPTION;
+}
+
 /* Take it off its connection; what it has kept stays with it. */
 static void
 unlink_asking(Asking *asking)
@@ -102,9 +111,15 @@ unlink_asking(Asking *asking)
 	while (*link != asking)
 		link = &(*link)->next;
 	*link = asking->next;
-	if (asking->why != ASKING_AGAIN)
+	if (counts(asking->why))
 		asking->connection->asking_count--;
-	open_questions[(uint32) asking->question] = NULL;
+	if (asking->subscription != NULL)
+	{
+		asking->connection->held_joins--;
+		asking->subscription->asking = NULL;
+	}
+	else
+		open_questions[(uint32) asking->question] = NULL;
 }
 
 static void
@@ -126,7 +141,7 @@ make_asking(Connection *connection, Slice topic, AskingFor why)
 {
 	Asking	   *asking;
 
-	if (why != ASKING_AGAIN && connection->asking_count >= (uint32) realtime_max_questions_per_client)
+	if (counts(why) && connection->asking_count >= (uint32) realtime_max_questions_per_client)
 		return NULL;
 	asking = calloc(1, offsetof(Asking, topic) + topic.len);
 	if (asking == NULL)
@@ -159,7 +174,7 @@ ask(Asking *asking, bool presence, const Token *token, Slice headers, int *retry
 		return false;
 	asking->next = connection->askings;
 	connection->askings = asking;
-	if (asking->why != ASKING_AGAIN)
+	if (counts(asking->why))
 		connection->asking_count++;
 	open_questions[(uint32) asking->question] = asking;
 	asking->deadline = connection_clock() + QUESTION_PATIENCE + realtime_policy_timeout;
@@ -216,6 +231,30 @@ asking_write_right(Connection *connection, Slice topic, const Token *token, Slic
 }
 
 bool
+asking_hold(Connection *connection, Slice topic, Subscription *subscription, const Incoming *incoming)
+{
+	Asking	   *asking;
+
+	Assert(find(connection, topic) == NULL);
+	if (connection->kept_bytes + incoming->frame.len > ASKING_MAX_BYTES)
+		return false;
+	asking = make_asking(connection, topic, ASKING_SUBSCRIPTION);
+	if (asking == NULL)
+		return false;
+	if (!keep(asking, incoming->frame, incoming->binary))
+	{
+		free_asking(asking);
+		return false;
+	}
+	asking->subscription = subscription;
+	subscription->asking = asking;
+	asking->next = connection->askings;
+	connection->askings = asking;
+	connection->held_joins++;
+	return true;
+}
+
+bool
 asking_keeps(Connection *connection, Slice topic, const Incoming *incoming)
 {
 	Asking	   *asking = find(connection, topic);
@@ -246,6 +285,30 @@ asking_again_later(Connection *connection, Slice topic)
  * question of its own; those behind it are then kept by that.
  */
 static void
+handle_frames(Asking *asking, const Answer *answer)
+{
+	Connection *connection = asking->connection;
+	Subscription *subscription = asking->subscription;
+	uint32		number = subscription != NULL ? subscription->number : 0;
+
+	for (KeptFrame *frame = asking->first; frame != NULL; frame = frame->next)
+	{
+		bool		asked_for = frame == asking->first && asking->why != ASKING_AGAIN;
+
+		connection->kept_bytes -= frame->len;
+		if (connection->state == CONNECTION_OPEN)
+			input_message(connection, slice_make(frame->bytes, frame->len), frame->binary,
+						  asked_for ? answer : NULL, asked_for ? subscription : NULL);
+		if (asked_for && subscription != NULL)
+			changes_unjoined(number);
+	}
+}
+
+/*
+ * Policies may have changed while the question was open: then what the channel may is judged again, after a question that one
+ * of its frames has asked.
+ */
+static void
 settle(Asking *asking, const Answer *answer)
 {
 	Connection *connection = asking->connection;
@@ -260,19 +323,22 @@ settle(Asking *asking, const Answer *answer)
 	}
 	if (asking->why == ASKING_AGAIN && (channel = channel_find(connection, topic_of(asking))) != NULL)
 		channel_judged_again(channel, answer);
-	for (KeptFrame *frame = asking->first; frame != NULL; frame = frame->next)
+	handle_frames(asking, answer);
+	if (asking->again && !asking_again_later(connection, topic_of(asking)))
 	{
-		bool		asked_for = frame == asking->first && asking->why != ASKING_AGAIN;
-
-		connection->kept_bytes -= frame->len;
-		if (connection->state == CONNECTION_OPEN)
-			input_message(connection, slice_make(frame->bytes, frame->len), frame->binary,
-						  asked_for ? answer : NULL);
+		channel = channel_find(connection, topic_of(asking));
+		if (channel != NULL && channel->topic->is_private)
+			channel_judge_again(channel);
 	}
-	channel = asking->again ? channel_find(connection, topic_of(asking)) : NULL;
-	if (channel != NULL && channel->topic->is_private)
-		channel_judge_again(channel);
 	free_asking(asking);
+}
+
+void
+asking_release(Subscription *subscription)
+{
+	Answer		rights = subscription->rights;
+
+	settle(subscription->asking, subscription->judged ? &rights : NULL);
 }
 
 /* Nobody answers: no authorizer runs, or all of them are busy for too long. */
@@ -301,9 +367,16 @@ sweep(Timer *timer)
 void
 asking_judge_again(Slice topic)
 {
-	for (int i = 1; i <= realtime_max_questions; i++)
-		if (open_questions[i] != NULL && (topic.len == 0 || slice_equal(topic_of(open_questions[i]), topic)))
-			open_questions[i]->again = true;
+	for (uint32 slot = 0; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection == NULL)
+			continue;
+		for (Asking *asking = connection->askings; asking != NULL; asking = asking->next)
+			if (topic.len == 0 || slice_equal(topic_of(asking), topic))
+				asking->again = true;
+	}
 }
 
 void
@@ -327,9 +400,14 @@ asking_drop(Connection *connection)
 	{
 		Asking	   *asking = connection->askings;
 
-		question_abandon(asking->question);
+		Subscription *subscription = asking->subscription;
+
+		if (subscription == NULL)
+			question_abandon(asking->question);
 		unlink_asking(asking);
 		free_asking(asking);
+		if (subscription != NULL)
+			channel_subscription_end(subscription);
 	}
 	connection->kept_bytes = 0;
 }

@@ -1,8 +1,9 @@
 /*
  * asking.h
- *	  Questions to the authorizers that this listener waits for, and the messages that wait for the answers.
+ *	  What this listener waits for, and the messages that wait with it: answers of the authorizers to questions, and of the
+ *	  changes worker to a subscription.
  *
- * There is at most one question about a topic of a connection at a time. While it is open, what the client says about
+ * There is at most one question about a topic of a connection at a time, and a subscription that a join waits for is one of them. While it is open, what the client says about
  * that topic is kept, as it came, and handled afterwards in its order: so a client sees the same whether a policy takes a
  * microsecond or a second, and the messages of all other topics and clients go on.
  */
@@ -24,6 +25,7 @@ typedef enum AskingFor
 	ASKING_PRESENCE,			/* the frame is a track, the first that has to do with presence: may it read it? */
 	ASKING_REFRESH,				/* the frame is an access_token with another token than the channel's */
 	ASKING_AGAIN,				/* no frame: policies may have changed */
+	ASKING_SUBSCRIPTION,		/* the frame is a phx_join that waits for the changes worker: asking_hold */
 	ASKING_CALLBACK				/* no frame: asking_write_right */
 } AskingFor;
 
@@ -47,6 +49,15 @@ extern bool asking_write_right(Connection *connection, Slice topic, const Token 
 							   AskingDone done, void *owner, uint32 tag, int *retry_ms);
 
 /*
+ * Hold a join until asking_release. The frame is then handled again, and finds the subscription as incoming.subscription and
+ * what it was allowed (subscription.rights, if judged) as incoming.answer; if it comes to no channel the subscription
+ * ends. False: too much is kept already.
+ */
+extern bool asking_hold(Connection *connection, Slice topic, struct Subscription *subscription,
+						const Incoming *incoming);
+extern void asking_release(struct Subscription *subscription);
+
+/*
  * Is a question about this topic open? Then the frame is kept for later, or refused if too much is kept already, and
  * the caller is done with it.
  */
@@ -61,7 +72,7 @@ extern void asking_judge_again(Slice topic);
 /* Handle the answers that have come, once per turn, outside of callbacks. */
 extern void asking_turn(void);
 
-/* The connection is gone, or does not want to know any more: nor are its questions asked. */
+/* The connection is gone, or does not want to know any more: nor are its questions asked, nor what it subscribes. */
 extern void asking_drop(Connection *connection);
 
 #endif							/* REALTIME_LISTENER_ASKING_H */

@@ -11,6 +11,7 @@
 
 #include "listener/asking.h"
 #include "listener/broadcast.h"
+#include "listener/changes.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
@@ -407,6 +408,12 @@ handle_record(const BusRecord *record)
 		case BUS_PRESENCE_ASK:
 		case BUS_PRESENCE_TOLD:
 			presence_record(record);
+			break;
+		case BUS_CHANGES_ASK:
+		case BUS_CHANGES_ANSWER:
+		case BUS_CHANGES_STATE:
+		case BUS_CHANGE:
+			changes_record(record);
 			break;
 		case BUS_PAD:
 			break;

@@ -10,6 +10,7 @@
 
 #include "listener/asking.h"
 #include "listener/broadcast.h"
+#include "listener/changes.h"
 #include "listener/channel.h"
 #include "listener/output.h"
 #include "listener/presence.h"
@@ -97,6 +98,7 @@ channel_drop(Channel *channel)
 	Channel   **link = &channel->connection->channels;
 
 	presence_channel_ends(channel, channel->connection->state != CONNECTION_OPEN);
+	changes_channel_ends(channel);
 	while (*link != channel)
 		link = &(*link)->next;
 	*link = channel->next;
@@ -172,6 +174,7 @@ push_access_token(Channel *channel, const Incoming *incoming)
 	}
 	token_unref(channel->token);
 	channel->token = token;
+	changes_token(channel);
 	channel_schedule(channel);
 }
 
@@ -218,7 +221,7 @@ channel_message(Connection *connection, const Incoming *incoming)
 		connection_reply_ok(connection, message, SLICE_EMPTY);
 		return;
 	}
-	if (ours && incoming->answer == NULL && connection->askings != NULL &&
+	if (ours && incoming->answer == NULL && incoming->subscription == NULL && connection->askings != NULL &&
 		asking_keeps(connection, slice_skip(message->topic_text, TOPIC_PREFIX.len), incoming))
 		return;
 	if (ours && message->has_event_text && EVENT("phx_join"))

@@ -17,7 +17,8 @@ typedef struct Incoming
 	PhxResult	result;
 	Slice		frame;			/* the whole, as it came */
 	bool		binary;
-	const Answer *answer;		/* it has waited for this; NULL: it has just come */
+	const Answer *answer;		/* it has waited for this; NULL: not, or not yet */
+	struct Subscription *subscription;	/* a join that has waited for this; NULL: not, or not yet */
 } Incoming;
 
 /* Why a push without ack was refused; the text is in broadcast.c. */
@@ -65,6 +66,7 @@ typedef struct Channel
 	bool		told_waiting;	/* was told that the database's messages don't come yet */
 	bool		awaits_ready;	/* asked for replication_ready and has not got it */
 	uint32		subscriptions;	/* entries of postgres_changes */
+	struct Subscription *subscription;	/* to them; NULL: none */
 
 	/* Broadcasts that are on the bus and have not come back yet. */
 	uint32		in_flight;

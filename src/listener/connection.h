@@ -83,7 +83,9 @@ typedef struct Connection
 	/* Questions about its topics, and the frames that wait for the answers; asking.c. */
 	struct Asking *askings;
 	uint32		asking_count;
+	uint32		held_joins;		/* that wait for the changes worker */
 	Size		kept_bytes;
+	Size		subscribed_bytes;	/* of the entries of postgres_changes; subscription.c */
 
 	/* What the client still has to get; output.c. */
 	bool		blocked;		/* the socket is full: wait until it is writeable */

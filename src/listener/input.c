@@ -23,10 +23,17 @@
 static char scratch[SCRATCH_SIZE];
 
 void
-input_message(Connection *connection, Slice frame, bool binary, const Answer *answer)
+input_message(Connection *connection, Slice frame, bool binary, const Answer *answer,
+			  struct Subscription *subscription)
 {
 	PhxMessage	message;
-	Incoming	incoming = {.message = &message, .frame = frame, .binary = binary, .answer = answer};
+	Incoming	incoming = {
+		.message = &message,
+		.frame = frame,
+		.binary = binary,
+		.answer = answer,
+		.subscription = subscription
+	};
 
 	if (binary)
 		incoming.result = phx_parse_binary(connection->vsn, frame, scratch, sizeof(scratch), &message);
@@ -44,7 +51,7 @@ message_received(Connection *connection, Slice frame, bool binary)
 {
 	connection->received++;
 	tally(COUNTER_MESSAGES_RECEIVED, 1);
-	input_message(connection, frame, binary, NULL);
+	input_message(connection, frame, binary, NULL, NULL);
 }
 
 void

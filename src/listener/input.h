@@ -8,6 +8,8 @@
 #include "listener/connection.h"
 #include "shared/questions.h"
 
+struct Subscription;
+
 /* Bytes have come; they are changed (unmasked) where they lie. What they are depends on the state of the connection. */
 extern void input_received(Connection *connection, char *data, Size length);
 
@@ -17,7 +19,8 @@ extern void input_resume(Connection *connection);
 /* Forget a request or a message that has come in part. */
 extern void input_drop(Connection *connection);
 
-/* Handle a whole message; answer: it has waited for this, NULL otherwise. */
-extern void input_message(Connection *connection, Slice frame, bool binary, const Answer *answer);
+/* Handle a whole message; answer, subscription: it has waited for this, NULL otherwise. */
+extern void input_message(Connection *connection, Slice frame, bool binary, const Answer *answer,
+						  struct Subscription *subscription);
 
 #endif							/* REALTIME_LISTENER_INPUT_H */

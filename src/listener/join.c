@@ -8,6 +8,7 @@
 
 #include "listener/asking.h"
 #include "listener/broadcast.h"
+#include "listener/changes.h"
 #include "listener/channel.h"
 #include "listener/output.h"
 #include "listener/presence.h"
@@ -27,7 +28,8 @@ typedef struct Join
 	JoinConfig	config;
 	Token	   *token;
 	char		refusal[128 + REALTIME_MAX_TOPIC];
-	bool		waits;			/* for the answer of an authorizer */
+	bool		waits;			/* for an authorizer or the changes worker: it is handled again */
+	bool		too_large;		/* what it subscribes can't be asked for */
 } Join;
 
 static uint32 numbers;			/* channels made so far */
@@ -167,7 +169,8 @@ check_join(Join *join)
 		return refusal;
 	if (realtime_private_only && !join->config.is_private)
 		return "PrivateOnly: This project only allows private channels";
-	if (join->connection->channel_count - (join->old != NULL ? 1 : 0) >= (uint32) realtime_max_channels_per_client)
+	if (join->connection->channel_count + join->connection->held_joins - (join->old != NULL ? 1 : 0) >=
+		(uint32) realtime_max_channels_per_client)
 		return "ChannelRateLimitReached: Too many channels";
 	refusal = check_token(join);
 	if (refusal != NULL)
@@ -221,23 +224,52 @@ make_channel(Join *join)
 	return channel;
 }
 
-/* The entries of the join, or the one that a topic without any config stands for, as an ok reply. */
+/* The entries of the join, or the one that a topic without any config stands for. Empty: none. */
+static Slice
+changes_of(const Join *join)
+{
+	static char legacy[256 + WRITER_JSON_STRING_BOUND(REALTIME_MAX_TOPIC)];
+	Writer		w = writer_fixed(legacy, sizeof(legacy));
+
+	if (!join->config.legacy)
+		return join->config.changes_count > 0 ? join->config.postgres_changes : SLICE_EMPTY;
+	join_write_legacy_changes(&w, join->name);
+	return writer_written(&w);
+}
+
+/*
+ * The last of the checks: nothing else stands against the join, but it waits until the changes worker knows what it
+ * subscribes.
+ */
+static const char *
+subscribe(Join *join)
+{
+	Slice		changes = changes_of(join);
+
+	if (changes.len == 0 || join->incoming->subscription != NULL)
+		return NULL;
+	switch (changes_begin(join->connection, join->name, changes, join->token, join->config.legacy, join->incoming))
+	{
+		case CHANGES_HELD:
+			join->waits = true;
+			return NULL;
+		case CHANGES_TOO_LARGE:
+			join->too_large = true;
+			return NULL;
+		default:
+			return "TooManyRequests: too many joins of this client wait for their subscription to changes";
+	}
+}
+
+/* The entries with their ids, as an ok reply. */
 static void
 reply_joined(Channel *channel, Join *join)
 {
-	Slice		changes = join->config.postgres_changes;
-	char		legacy[256 + WRITER_JSON_STRING_BOUND(REALTIME_MAX_TOPIC)];
+	Slice		changes = changes_of(join);
 	Writer		measure = writer_measuring();
 	Writer		response;
 	char	   *buffer;
 
-	if (join->config.legacy)
-	{
-		Writer		w = writer_fixed(legacy, sizeof(legacy));
-
-		join_write_legacy_changes(&w, join->name);
-		changes = writer_written(&w);
-	}
 	join_write_response(&measure, changes);
 	buffer = malloc(measure.len);
 	response = writer_fixed(buffer, measure.len);
@@ -269,9 +301,10 @@ after_join(Channel *channel, Join *join)
 	warn_of_config(channel, join->config.warnings);
 	if (join->config.has_replay)
 		channel_system(channel, SLICE_LITERAL("system"), false, SLICE_LITERAL("Replay is not available yet"));
-	if (channel->subscriptions > 0)
-		channel_system(channel, SLICE_LITERAL("postgres_changes"), false,
-					   SLICE_LITERAL("Postgres Changes are not available yet"));
+	if (channel->subscription != NULL)
+		changes_tell(channel);
+	else if (join->too_large)
+		changes_tell_too_large(channel);
 	readiness_joined(channel, join->config.replication_ready);
 	if (channel->awaits_state)
 		presence_send_state(channel);
@@ -302,7 +335,7 @@ channel_join(Connection *connection, const Incoming *incoming)
 	const char *refusal;
 	Channel    *channel;
 
-	if (incoming->answer == NULL && join_rate_reached())
+	if (incoming->answer == NULL && incoming->subscription == NULL && join_rate_reached())
 	{
 		refuse(&join, "ClientJoinRateLimitReached: Too many joins per second");
 		connection_close(connection, CLOSE_GOING_AWAY, "Too many joins per second", false);
@@ -313,6 +346,8 @@ channel_join(Connection *connection, const Incoming *incoming)
 		broadcast_settle(join.old);
 
 	refusal = check_join(&join);
+	if (refusal == NULL && !join.waits)
+		refusal = subscribe(&join);
 	if (join.waits)
 	{
 		token_unref(join.token);
@@ -328,6 +363,8 @@ channel_join(Connection *connection, const Incoming *incoming)
 		if (channel->topic->is_private)
 			tally(COUNTER_PRIVATE_CHANNELS, 1);
 		connection_joined(connection);
+		if (incoming->subscription != NULL)
+			changes_joined(channel, incoming->subscription);
 		reply_joined(channel, &join);
 	}
 	token_unref(join.token);

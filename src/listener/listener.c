@@ -20,6 +20,7 @@
 
 #include "listener/asking.h"
 #include "listener/broadcast.h"
+#include "listener/changes.h"
 #include "listener/channel.h"
 #include "listener/inspect.h"
 #include "listener/keys.h"
@@ -79,6 +80,7 @@ set_up(void)
 	topics_init();
 	broadcast_init(listener);
 	asking_init(listener);
+	changes_init(listener);
 	presence_init(listener);
 	before_shmem_exit(at_exit, (Datum) 0);
 	known_private_only = realtime_private_only;
@@ -149,11 +151,12 @@ sleep_time(void)
 {
 	int64		wait;
 
-	if (output_waiting() || broadcast_bus_has_news() || channels_recheck_waits())
+	if (output_waiting() || broadcast_bus_has_news() || channels_recheck_waits() || changes_waiting())
 		return 0;
 	wait = sooner(uv_backend_timeout(&loop), wheel_wait(&connection_wheel, connection_clock()));
 	wait = sooner(wait, sockets_wait());
 	wait = sooner(wait, keys_wait());
+	wait = sooner(wait, channel_subscriptions_wait());
 	if (retry_at != 0)
 		wait = sooner(wait, retry_at > connection_clock() ? (int64) (retry_at - connection_clock()) : 0);
 	return wait;
@@ -169,6 +172,7 @@ turn(void)
 	connection_clock_read();
 	(void) broadcast_read_bus();
 	asking_turn();
+	changes_go_on();
 	listener_inspect(listener);
 	keys_turn();
 	channels_recheck_turn();
@@ -176,6 +180,7 @@ turn(void)
 	sockets_resume();
 	output_turn();
 	run_sockets();
+	channel_subscriptions_send();
 	connections_recycle();
 	tally_flush();
 }

@@ -15,6 +15,7 @@ static const Counter gauges[] =
 	COUNTER_CONNECTIONS_JOINED,
 	COUNTER_CHANNELS,
 	COUNTER_PRIVATE_CHANNELS,
+	COUNTER_SUBSCRIBED_CHANNELS,
 	COUNTER_QUEUED_BYTES,
 };
 static int64 gauge_added[lengthof(gauges)];

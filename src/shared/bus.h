@@ -34,7 +34,11 @@ typedef enum BusKind
 	BUS_PRESENCE_GONE,			/* nobody of origin.listener is present any more */
 	BUS_PRESENCE_ASK,			/* origin.listener wants to know who is; form 1: it has just started */
 	BUS_PRESENCE_TOLD,			/* origin.listener has told listener number origin.channel of all of its own */
-	BUS_REAUTHORIZE				/* judge the members of this topic again (topic empty: of every private topic) */
+	BUS_REAUTHORIZE,			/* judge the members of this topic again (topic empty: of every private topic) */
+	BUS_CHANGES_ASK,			/* the changes worker has started: listeners send what their channels subscribe */
+	BUS_CHANGES_ANSWER,			/* to origin's subscription: form says what, payload is the text of a BUS_ANSWER_REFUSED or _ERROR */
+	BUS_CHANGES_STATE,			/* to all live subscriptions: payload is the text why changes are missing; empty: they flow again */
+	BUS_CHANGE					/* a change for subscriptions of origin.listener; form, event and payload as below */
 } BusKind;
 
 typedef enum BusForm
@@ -43,6 +47,32 @@ typedef enum BusForm
 	BUS_FORM_JSON,				/* a user broadcast: event and a JSON payload (kind 4, encoding 1) */
 	BUS_FORM_BINARY				/* a user broadcast: event and raw bytes (kind 4, encoding 0) */
 } BusForm;
+
+/* form of a BUS_CHANGES_ANSWER: what has become of subscription origin.channel, asked for as version (first four bytes of id) */
+typedef enum BusAnswer
+{
+	BUS_ANSWER_LIVE,			/* changes that commit from now on are delivered */
+	BUS_ANSWER_REFUSED,			/* the client's parameters are wrong: there is no subscription */
+	BUS_ANSWER_ERROR			/* it lives, but this time something of it could not be delivered */
+} BusAnswer;
+
+/*
+ * A BUS_CHANGE has as form the ChangeAction (0 INSERT, 1 UPDATE, 2 DELETE), as event the DATA object of PROTOCOL 6.6, and
+ * as payload who gets it: groups one after the other, each of them a BusChangeGroup, then that many ids (uint32, ascending, all
+ * of them the channel's entries that match) and that many receivers (BusReceiver).
+ */
+typedef struct BusChangeGroup
+{
+	uint32		ids;
+	uint32		receivers;
+} BusChangeGroup;
+
+typedef struct BusReceiver
+{
+	uint32		connection;		/* slot */
+	uint32		generation;
+	uint32		subscription;	/* the listener's number */
+} BusReceiver;
 
 /* Where a client's broadcast came from, so that the sender can be skipped or acknowledged. */
 typedef struct BusOrigin

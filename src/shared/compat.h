@@ -35,18 +35,26 @@
 #define create_wait_event_set(context, n)	CreateWaitEventSet((context), (n))
 #endif
 
-/* PostgreSQL 16 renamed relfilenodes; the message decoder only compares the three numbers. */
+/* PostgreSQL 16 renamed relfilenodes; the decoders only compare the three numbers. */
 #if PG_VERSION_NUM >= 160000
 #include "storage/relfilelocator.h"
+#include "utils/relfilenumbermap.h"
 typedef RelFileLocator RelationFile;
 #define RELATION_FILE(rel)			((rel)->rd_locator)
+#define RELATION_FILES_EQUAL(a, b)	RelFileLocatorEquals(a, b)
+#define SMGR_CREATE_FILE			rlocator
+#define relation_of_file(space, number)	RelidByRelfilenumber((space), (number))
 #define RELATION_FILE_SPC(file)		((file).spcOid)
 #define RELATION_FILE_DB(file)		((file).dbOid)
 #define RELATION_FILE_NUMBER(file)	((file).relNumber)
 #else
 #include "storage/relfilenode.h"
+#include "utils/relfilenodemap.h"
 typedef RelFileNode RelationFile;
 #define RELATION_FILE(rel)			((rel)->rd_node)
+#define RELATION_FILES_EQUAL(a, b)	RelFileNodeEquals(a, b)
+#define SMGR_CREATE_FILE			rnode
+#define relation_of_file(space, number)	RelidByRelfilenode((space), (number))
 #define RELATION_FILE_SPC(file)		((file).spcNode)
 #define RELATION_FILE_DB(file)		((file).dbNode)
 #define RELATION_FILE_NUMBER(file)	((file).relNode)
@@ -78,9 +86,11 @@ typedef RelFileNode RelationFile;
 #define require_permission(query, entry, permission) \
 	(addRTEPermissionInfo(&(query)->rteperminfos, (entry))->requiredPerms = (permission))
 #define schema_aclcheck(schema, role, mode) object_aclcheck(NamespaceRelationId, (schema), (role), (mode))
+#define function_aclcheck(function, role, mode) object_aclcheck(ProcedureRelationId, (function), (role), (mode))
 #else
 #define require_permission(query, entry, permission) ((entry)->requiredPerms = (permission))
 #define schema_aclcheck(schema, role, mode) pg_namespace_aclcheck((schema), (role), (mode))
+#define function_aclcheck(function, role, mode) pg_proc_aclcheck((function), (role), (mode))
 #endif
 
 /* PostgreSQL 18 dropped the last argument of ExecutorRun. */
@@ -107,6 +117,13 @@ typedef RelFileNode RelationFile;
 #define acquire_slot(name)	ReplicationSlotAcquire((name), true, true)
 #else
 #define acquire_slot(name)	ReplicationSlotAcquire((name), true)
+#endif
+
+/* PostgreSQL 16 dropped an argument that was not used. */
+#if PG_VERSION_NUM >= 160000
+#define present_snapshot(builder, xid)	SnapBuildGetOrBuildSnapshot(builder)
+#else
+#define present_snapshot(builder, xid)	SnapBuildGetOrBuildSnapshot((builder), (xid))
 #endif
 
 /* PostgreSQL 18 holds the number of the WAL writer's process, not its latch. */

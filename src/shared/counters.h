@@ -11,6 +11,7 @@
 	X(CONNECTIONS_JOINED, "connections_joined") /* gauge */ \
 	X(CHANNELS, "channels") /* gauge */ \
 	X(PRIVATE_CHANNELS, "private_channels") /* gauge */ \
+	X(SUBSCRIBED_CHANNELS, "subscribed_channels") /* gauge */ \
 	X(CONNECTS, "connects") \
 	X(CONNECTS_REFUSED, "connects_refused") \
 	X(JOINS, "joins") \
@@ -29,6 +30,11 @@
 	X(SLOW_CONSUMERS_CLOSED, "slow_consumers_closed") \
 	X(BUS_BYTES_LOST, "bus_bytes_lost") \
 	X(GAPS, "gaps") \
+	X(CHANGES_DECODED, "changes_decoded") \
+	X(CHANGES_DELIVERED, "changes_delivered") \
+	X(CHANGE_VERDICTS, "change_verdicts") \
+	X(CHANGE_ERRORS, "change_errors") \
+	X(CHANGE_GAPS, "change_gaps") \
 	X(WAL_RECORDS_READ, "wal_records_read") \
 	X(WAL_RECORDS_SKIPPED, "wal_records_skipped") \
 	X(PARTITIONS, "partitions") /* gauge */ \

@@ -49,6 +49,7 @@ static const struct
 	{"client_queue_soft", &realtime_client_queue_soft, KB, FIGURE_BYTES},
 	{"client_queue_soft_time", &realtime_client_queue_soft_time, 1, FIGURE_MILLISECONDS},
 	{"max_wal_retained", &realtime_max_wal_retained, MB, FIGURE_BYTES},
+	{"changes_backlog", &realtime_changes_backlog, MB, FIGURE_BYTES},
 };
 
 typedef struct Gauge

@@ -1,6 +1,6 @@
 /*
  * inspect.h
- *	  How a backend looks into a listener: the views connections, channels and presence read the listener's own
+ *	  How a backend looks into a listener: the views connections, channels, presence and subscription read the listener's own
  *	  state, and realtime.disconnect acts on it.
  *
  * One request at a time, through one page in shared memory: the backend asks a listener for rows from a cursor on and
@@ -22,6 +22,7 @@ typedef enum InspectWhat
 	INSPECT_CONNECTIONS,
 	INSPECT_CHANNELS,
 	INSPECT_PRESENCE,
+	INSPECT_SUBSCRIPTIONS,		/* also claims: who may see them is decided by who asks, sql/views.c */
 	INSPECT_DISCONNECT			/* arguments topic, sub, reason, each may be null; one row: how many connections it ended */
 } InspectWhat;
 

@@ -31,8 +31,9 @@
 /* The postmaster has started a worker again long before, in milliseconds. */
 #define LATE_START		150
 
-/* launcher, decoder, listeners and authorizers */
-#define ENTRIES			(2 + REALTIME_MAX_LISTENERS + REALTIME_MAX_AUTHORIZERS)
+/* Of the launcher and of both decoders and the changes worker there is one each. */
+#define SINGLES			4
+#define ENTRIES			(SINGLES + REALTIME_MAX_LISTENERS + REALTIME_MAX_AUTHORIZERS)
 
 typedef struct Entry
 {
@@ -61,6 +62,8 @@ static const char *const kind_names[] = {
 	[WORKER_LISTENER] = "realtime listener",
 	[WORKER_AUTHORIZER] = "realtime authorizer",
 	[WORKER_MESSAGE_DECODER] = "realtime decoder",
+	[WORKER_CHANGE_DECODER] = "realtime change decoder",
+	[WORKER_CHANGES] = "realtime changes",
 };
 static const char *const state_names[] = {"not started", "sleeping", "starting", "running", "failing", "waiting"};
 
@@ -74,12 +77,16 @@ entry_of(WorkerKind kind, int index)
 			return &registry->entries[0];
 		case WORKER_MESSAGE_DECODER:
 			return &registry->entries[1];
+		case WORKER_CHANGE_DECODER:
+			return &registry->entries[2];
+		case WORKER_CHANGES:
+			return &registry->entries[3];
 		case WORKER_LISTENER:
 			Assert(index >= 0 && index < REALTIME_MAX_LISTENERS);
-			return &registry->entries[2 + index];
+			return &registry->entries[SINGLES + index];
 		default:
 			Assert(index >= 0 && index < REALTIME_MAX_AUTHORIZERS);
-			return &registry->entries[2 + REALTIME_MAX_LISTENERS + index];
+			return &registry->entries[SINGLES + REALTIME_MAX_LISTENERS + index];
 	}
 }
 
@@ -117,6 +124,8 @@ registry_shmem_init(void)
 	pg_atomic_init_u32(&registry->holder, 0);
 	init_entry(WORKER_LAUNCHER, 0, true);
 	init_entry(WORKER_MESSAGE_DECODER, 0, true);
+	init_entry(WORKER_CHANGE_DECODER, 0, true);
+	init_entry(WORKER_CHANGES, 0, true);
 	for (int i = 0; i < REALTIME_MAX_LISTENERS; i++)
 		init_entry(WORKER_LISTENER, i, i < realtime_listeners);
 	for (int i = 0; i < REALTIME_MAX_AUTHORIZERS; i++)
@@ -266,6 +275,13 @@ const char *
 worker_kind_name(WorkerKind kind)
 {
 	return kind_names[kind];
+}
+
+/* Both decoders are decoders to the server. */
+const char *
+worker_kind_type(WorkerKind kind)
+{
+	return kind_names[kind == WORKER_CHANGE_DECODER ? WORKER_MESSAGE_DECODER : kind];
 }
 
 const char *

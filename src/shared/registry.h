@@ -23,6 +23,8 @@ typedef enum WorkerKind
 	WORKER_LISTENER,
 	WORKER_AUTHORIZER,
 	WORKER_MESSAGE_DECODER,
+	WORKER_CHANGE_DECODER,
+	WORKER_CHANGES,
 	WORKER_KINDS
 } WorkerKind;
 
@@ -81,8 +83,9 @@ extern bool registry_get(WorkerKind kind, int index, WorkerInfo *info);
 /* Copy the n-th of all entries that were registered, from 0 on; false past the last. Any process. */
 extern bool registry_nth(int n, WorkerInfo *info);
 
-/* Name of a kind, as in pg_stat_activity.backend_type, and of a state, as in realtime.workers. */
+/* Name of a kind and of a state, as in realtime.workers; and of a kind as in pg_stat_activity.backend_type. */
 extern const char *worker_kind_name(WorkerKind kind);
+extern const char *worker_kind_type(WorkerKind kind);
 extern const char *worker_state_name(WorkerState state);
 
 /*

@@ -56,6 +56,9 @@ int			realtime_client_queue_size;
 int			realtime_client_queue_soft;
 int			realtime_client_queue_soft_time;
 int			realtime_max_wal_retained;
+char	   *realtime_publication;
+int			realtime_changes_backlog;
+bool		realtime_judge_deletes;
 bool		realtime_ssl;
 char	   *realtime_ssl_cert_file;
 char	   *realtime_ssl_key_file;
@@ -131,6 +134,20 @@ settings_define(bool preloaded)
 							"Past it their restart point is moved forward.",
 							&realtime_max_wal_retained, 4096, 32, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB,
 							NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.publication",
+							   "Publication whose tables Postgres Changes are about.",
+							   NULL, &realtime_publication, "supabase_realtime", PGC_SIGHUP, 0,
+							   NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.changes_backlog",
+							"WAL that Postgres Changes may lag behind.",
+							"Past it the stream starts again at the present, and subscribers are told.",
+							&realtime_changes_backlog, 1024, 16, INT_MAX, PGC_SIGHUP, GUC_UNIT_MB,
+							NULL, NULL, NULL);
+	DefineCustomBoolVariable("realtime.judge_deletes",
+							 "Apply policies to deleted rows of tables with REPLICA IDENTITY FULL, too.",
+							 "Otherwise every subscriber gets the primary key of a deleted row, as in the reference.",
+							 &realtime_judge_deletes, false, PGC_SIGHUP, 0,
+							 NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("realtime");
 }

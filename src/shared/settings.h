@@ -52,6 +52,9 @@ extern int	realtime_client_queue_size; /* kB */
 extern int	realtime_client_queue_soft; /* kB */
 extern int	realtime_client_queue_soft_time;	/* ms */
 extern int	realtime_max_wal_retained;	/* MB */
+extern char *realtime_publication;
+extern int	realtime_changes_backlog;	/* MB */
+extern bool realtime_judge_deletes;
 extern bool realtime_ssl;
 extern char *realtime_ssl_cert_file;	/* '': the server's own */
 extern char *realtime_ssl_key_file;		/* '': the server's own */

@@ -10,6 +10,8 @@
 #include "storage/shmem.h"
 
 #include "shared/bus.h"
+#include "shared/change_requests.h"
+#include "shared/change_stream.h"
 #include "shared/counters.h"
 #include "shared/histograms.h"
 #include "shared/inspect.h"
@@ -45,9 +47,11 @@ static ShmemPart parts[MAX_PARTS] =
 	{inspect_shmem_size, inspect_shmem_init},
 	{wakeup_shmem_size, wakeup_shmem_init},
 	{questions_shmem_size, questions_shmem_init},
+	{change_requests_shmem_size, change_requests_shmem_init},
+	{change_stream_shmem_size, change_stream_shmem_init},
 	{histograms_shmem_size, histograms_shmem_init},
 };
-static int	part_count = 9;
+static int	part_count = 11;
 
 void
 shmem_add_part(Size (*size) (void), void (*init) (void))

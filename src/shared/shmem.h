@@ -11,6 +11,7 @@ typedef enum RealtimeLock
 	LOCK_BUS,
 	LOCK_MESSAGE_FILES,
 	LOCK_QUESTIONS,
+	LOCK_CHANGE_REQUESTS,
 	REALTIME_LOCKS
 } RealtimeLock;
 

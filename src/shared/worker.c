@@ -40,7 +40,7 @@ worker_register(WorkerKind kind, int index, const char *function)
 	worker.bgw_main_arg = Int32GetDatum(index);
 	strlcpy(worker.bgw_library_name, "realtime", sizeof(worker.bgw_library_name));
 	strlcpy(worker.bgw_function_name, function, sizeof(worker.bgw_function_name));
-	strlcpy(worker.bgw_type, worker_kind_name(kind), sizeof(worker.bgw_type));
+	strlcpy(worker.bgw_type, worker_kind_type(kind), sizeof(worker.bgw_type));
 	if (kind == WORKER_LISTENER || kind == WORKER_AUTHORIZER)
 		snprintf(worker.bgw_name, sizeof(worker.bgw_name), "%s %d", worker_kind_name(kind), index);
 	else

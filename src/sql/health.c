@@ -22,6 +22,7 @@
 #include "utils/varlena.h"
 
 #include "launcher/partition_list.h"
+#include "shared/change_stream.h"
 #include "shared/message_files.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
@@ -32,7 +33,7 @@
 PG_FUNCTION_INFO_V1(realtime_health);
 
 /* Slots that we need at a time: the decoder's, the anchor, and its copy while a decoder starts again. */
-#define NEEDED_SLOTS	3
+#define NEEDED_SLOTS	4
 
 /* Rows of the default partition that are counted. */
 #define MAX_COUNTED		10000
@@ -197,6 +198,14 @@ check_worker_processes(void)
 				 "need, and restart the server.", needed));
 }
 
+/* Nobody subscribes to changes: their workers sleep, and that is well. */
+static bool
+may_rest(const WorkerInfo *info)
+{
+	return (info->kind == WORKER_CHANGE_DECODER || info->kind == WORKER_CHANGES) && info->state == WORKER_SLEEPING &&
+		!change_stream_wanted();
+}
+
 static void
 check_worker(WorkerInfo info)
 {
@@ -215,7 +224,8 @@ check_worker(WorkerInfo info)
 				sizeof(info.hint));
 
 	/* A listener that serves some of its addresses runs, but has a hint about the others. */
-	put(check, info.state == WORKER_RUNNING && (info.kind != WORKER_LISTENER || info.hint[0] == '\0'), detail, info.hint);
+	put(check, may_rest(&info) || (info.state == WORKER_RUNNING && (info.kind != WORKER_LISTENER || info.hint[0] == '\0')),
+		detail, may_rest(&info) ? NULL : info.hint);
 }
 
 static void
@@ -248,6 +258,33 @@ check_replication(void)
 		put("replication", false,
 			psprintf("messages from the database are not delivered%s%s", text[0] ? ": " : "", text),
 			RecoveryInProgress() ? "See the row recovery." : "See the row of the decoder.");
+}
+
+/* The stream of Postgres Changes: whether it flows, and how far behind it is. */
+static void
+check_changes(void)
+{
+	ChangeStreamInfo info;
+	XLogRecPtr	flushed = RecoveryInProgress() ? InvalidXLogRecPtr : GetFlushRecPtr(NULL);
+	uint64		behind;
+
+	change_stream_get(&info);
+	behind = info.reading != InvalidXLogRecPtr && flushed > info.reading ? flushed - info.reading : 0;
+	if (!change_stream_wanted())
+		put("postgres_changes", true, "no channel subscribes to changes", NULL);
+	else if (info.state == CHANGE_STREAM_RUNNING)
+		put("postgres_changes", behind / 1024 / 1024 <= realtime_changes_backlog / 2,
+			psprintf("changes are delivered; " UINT64_FORMAT " kB of WAL are still to be read, at most %d MB", behind / 1024,
+					 realtime_changes_backlog),
+			behind / 1024 / 1024 <= realtime_changes_backlog / 2 ? NULL :
+			"Policies or filters of subscribers are too slow for so many changes; past realtime.changes_backlog the stream "
+			"starts again at the present.");
+	else
+		put("postgres_changes", false,
+			psprintf("changes are not delivered%s%s", info.text[0] ? ": " : " yet", info.text),
+			TransactionIdIsValid(info.waiting_for) ?
+			"End that transaction (COMMIT PREPARED or ROLLBACK PREPARED a prepared one)." :
+			"See the rows of the change decoder and of changes.");
 }
 
 static void
@@ -436,6 +473,7 @@ realtime_health(PG_FUNCTION_ARGS)
 		check_workers();
 		check_slots();
 		check_replication();
+		check_changes();
 		check_retained_wal();
 		check_message_files();
 		check_tables();

@@ -21,20 +21,18 @@
 #include "shared/wakeup.h"
 #include "shared/worker.h"
 #include "wal/decoder.h"
+#include "wal/decoding.h"
+#include "wal/message_filter.h"
+#include "wal/message_start.h"
 #include "wal/messages.h"
 #include "wal/plugin.h"
 #include "wal/reader.h"
 #include "wal/restart_point.h"
 #include "wal/slot.h"
-#include "wal/start.h"
 #include "wal/wal_shared.h"
 
-/* Milliseconds of sleep: while a commit is not flushed yet, and when there is nothing to wait for. */
-#define WAIT_FOR_FLUSH	10
+/* Milliseconds of sleep when there is nothing to wait for. */
 #define IDLE			5000
-
-/* After so many naps a commit is flushed by us: the WAL writer may take its time. */
-#define NAPS_BEFORE_FLUSH	3
 
 /* A batch that is not full waits at most for so many records. */
 #define RECORDS_PER_BATCH	64
@@ -45,42 +43,10 @@
 
 static LogicalDecodingContext *context;
 
-/*
- * Say what is wrong, in the log once and in health(), to clients too, and sleep until somebody restarts the
- * server.
- */
-static _Noreturn void
-fail(const char *detail, const char *hint)
-{
-	registry_set_state(WORKER_FAILING, detail, hint);
-	replication_set(REPLICATION_UNAVAILABLE, detail);
-	ereport(WARNING,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("realtime does not deliver messages from the database: %s", detail),
-			 errhint("%s", hint)));
-	for (;;)
-		(void) worker_sleep(-1);
-}
-
-/* Slots may be in use by others: say so, and go on when one is free. */
 static void
-wait_for_free_slot(void)
+unavailable(const char *detail)
 {
-	static const char detail[] = "no replication slot is free";
-	static const char hint[] = "Increase max_replication_slots and restart the server, or drop a slot that is not "
-		"used.";
-
-	if (slot_count_free() > 0)
-		return;
-	registry_set_state(WORKER_FAILING, detail, hint);
 	replication_set(REPLICATION_UNAVAILABLE, detail);
-	ereport(WARNING,
-			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-			 errmsg("realtime does not deliver messages from the database: %s", detail),
-			 errhint("%s", hint)));
-	while (slot_count_free() == 0)
-		worker_nap(1000);
-	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 
 /*
@@ -190,49 +156,22 @@ read_on(void)
 	}
 }
 
-/*
- * Commits wake us after their flush, asynchronous ones before it. For those the WAL writer is nudged, and if
- * that does not help soon we flush ourselves.
- */
-static void
-sleep_until_woken(void)
-{
-	static int	naps;
-	XLogRecPtr	committed = wakeup_commit_lsn();
-
-	if (committed <= GetFlushRecPtr(NULL))
-	{
-		naps = 0;
-		worker_nap(IDLE);
-		return;
-	}
-	wake_wal_writer();
-	worker_nap(WAIT_FOR_FLUSH);
-	if (++naps >= NAPS_BEFORE_FLUSH)
-	{
-		XLogFlush(committed);
-		naps = 0;
-	}
-}
-
 void
 realtime_message_decoder_main(Datum argument)
 {
 	worker_start(WORKER_MESSAGE_DECODER, 0);
 	worker_wait_until_wanted();
-	if (wal_level < WAL_LEVEL_LOGICAL)
-		fail("wal_level is not logical", "Set wal_level = logical and restart the server.");
-	if (max_replication_slots == 0)
-		fail("max_replication_slots is 0", "Set max_replication_slots to at least 4 and restart the server.");
+	decoding_check_server("messages from the database", unavailable);
 	worker_connect(true);
 	slot_allow_plugin();
 	plugin_set_callbacks(messages_plugin_init);
-	wait_for_free_slot();
+	reader_set_filter(&message_filter);
+	decoding_wait_for_free_slot("messages from the database", unavailable);
 	begin();
 	for (;;)
 	{
 		read_on();
 		settle();
-		sleep_until_woken();
+		decoding_sleep(wakeup_commit_lsn(), IDLE);
 	}
 }

@@ -1,6 +1,6 @@
 /*
  * reader.c
- *	  Reads the WAL record by record and hands to logical decoding only what can matter to realtime.messages.
+ *	  Reads the WAL record by record and hands to logical decoding only what the decoder's filter lets pass.
  *
  * Logical decoding as such would queue every change of every table. A record that is skipped here is not made
  * known to the reorder buffer at all, so an unrelated load neither costs memory nor keeps the restart point
@@ -20,6 +20,7 @@
 #include "access/xlogreader.h"
 #include "access/xlogutils.h"
 #include "catalog/pg_control.h"
+#include "catalog/storage_xlog.h"
 #include "miscadmin.h"
 #include "replication/decode.h"
 #include "replication/reorderbuffer.h"
@@ -28,7 +29,6 @@
 #include "utils/memutils.h"
 
 #include "shared/counters.h"
-#include "shared/message_files.h"
 #include "wal/reader.h"
 #include "wal/skipped_xacts.h"
 
@@ -38,18 +38,12 @@
 typedef struct Reader
 {
 	LogicalDecodingContext *ctx;
+	const ReaderFilter *filter;
 	MemoryContext record_context;	/* reset before each record */
 	XLogRecPtr	position;
 	XLogRecPtr	flushed;
 	bool		lost;
 	bool		refuses;
-
-	/* the positive set, by file number */
-	uint64		generation;
-	bool		every_file;
-	int			n_files;
-	RelationFile files[MESSAGE_FILES_MAX];
-	RelationFile last_other;	/* most records of a load are of one file */
 
 	IncompleteXacts incomplete;
 	XLogRecPtr	hopeless;
@@ -96,6 +90,12 @@ read_page(XLogReaderState *state, XLogRecPtr page, int needed, XLogRecPtr target
 	return segment_is_removed(page) ? -1 : (int) count;
 }
 
+void
+reader_set_filter(const ReaderFilter *filter)
+{
+	reader.filter = filter;
+}
+
 XLogReaderRoutine *
 reader_routine(void)
 {
@@ -117,10 +117,10 @@ reader_begin(LogicalDecodingContext *ctx, XLogRecPtr from)
 	reader.position = from;
 	reader.flushed = InvalidXLogRecPtr;
 	reader.lost = false;
-	reader.generation = 0;
 	reader.incomplete.n = 0;
 	reader.hopeless = InvalidXLogRecPtr;
 	skipped_xacts_reset();
+	reader.filter->begin(ctx);
 	XLogBeginRead(ctx->reader, from);
 }
 
@@ -167,128 +167,44 @@ reader_set_running_callback(ReaderRunningCallback callback)
 	reader.on_running = callback;
 }
 
-static bool
-same_file(RelationFile a, RelationFile b)
-{
-	return RELATION_FILE_NUMBER(a) == RELATION_FILE_NUMBER(b) &&
-		RELATION_FILE_DB(a) == RELATION_FILE_DB(b) &&
-		RELATION_FILE_SPC(a) == RELATION_FILE_SPC(b);
-}
-
-static int
-compare_files(const void *a, const void *b)
-{
-	uint64		left = RELATION_FILE_NUMBER(*(const RelationFile *) a);
-	uint64		right = RELATION_FILE_NUMBER(*(const RelationFile *) b);
-
-	return left < right ? -1 : left > right;
-}
-
-static void
-copy_files(void)
-{
-	reader.generation = message_files_generation();
-	reader.n_files = message_files_copy(reader.files, &reader.every_file);
-	qsort(reader.files, reader.n_files, sizeof(RelationFile), compare_files);
-	memset(&reader.last_other, 0, sizeof(RelationFile));
-}
-
-/* Does this file hold rows of realtime.messages, or their TOAST? */
-static bool
-is_message_file(RelationFile file)
-{
-	int			low = 0;
-	int			high;
-
-	/* The row trigger has added the file before the WAL that we have read was written. */
-	if (reader.generation != message_files_generation())
-		copy_files();
-	if (reader.every_file)
-		return true;
-	if (same_file(file, reader.last_other))
-		return false;
-	high = reader.n_files;
-	while (low < high)
-	{
-		int			middle = (low + high) / 2;
-
-		if (RELATION_FILE_NUMBER(reader.files[middle]) < RELATION_FILE_NUMBER(file))
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	for (; low < reader.n_files && RELATION_FILE_NUMBER(reader.files[low]) == RELATION_FILE_NUMBER(file); low++)
-		if (same_file(reader.files[low], file))
-			return true;
-	reader.last_other = file;
-	return false;
-}
-
-/*
- * An UPDATE that moves a row of realtime.messages to another partition is a DELETE with a flag, perhaps TOAST
- * of the new row, and an INSERT, all of one transaction id. The INSERT is refused, and the TOAST as well: the
- * reorder buffer can't do with TOAST whose row does not follow. Writes of row triggers to other tables may lie
- * between them.
- */
-static void
-follow_row_move(XLogReaderState *record)
-{
-	TransactionId xid = XLogRecGetXid(record);
-
-	switch (XLogRecGetInfo(record) & XLOG_HEAP_OPMASK)
-	{
-		case XLOG_HEAP_DELETE:
-			if (((xl_heap_delete *) XLogRecGetData(record))->flags & XLH_DELETE_IS_PARTITION_MOVE)
-				row_moves_add(xid);
-			break;
-		case XLOG_HEAP_INSERT:
-			if (((xl_heap_insert *) XLogRecGetData(record))->flags & XLH_INSERT_ON_TOAST_RELATION)
-				reader.refuses = row_moves_pending(xid);
-			else
-				reader.refuses = row_moves_take(xid);
-			break;
-		default:
-			break;
-	}
-}
-
-/* Does logical decoding have to see this heap record? */
-static bool
-heap_record_matters(XLogReaderState *record)
+/* In-place updates of catalogs are seen by all; the rest is the filter's affair. */
+static ReaderVerdict
+judge_heap_record(XLogReaderState *record)
 {
 	RelationFile file;
-	bool		is_heap = XLogRecGetRmid(record) == RM_HEAP_ID;
 
-	if (is_heap && (XLogRecGetInfo(record) & XLOG_HEAP_OPMASK) == XLOG_HEAP_INPLACE)
-		return true;
+	if (XLogRecGetRmid(record) == RM_HEAP_ID &&
+		(XLogRecGetInfo(record) & XLOG_HEAP_OPMASK) == XLOG_HEAP_INPLACE)
+		return READER_DECODE;
 	XLogRecGetBlockTag(record, 0, &file, NULL, NULL);
-	if (!is_message_file(file))
-		return false;
-	if (is_heap)
-		follow_row_move(record);
-	return true;
+	return reader.filter->judge(record, file);
 }
 
 /*
  * Does logical decoding have to see this record? Of all that is not named here it would only note the
  * transaction id.
  */
-static bool
-record_matters(XLogReaderState *record)
+static ReaderVerdict
+judge(XLogReaderState *record)
 {
 	switch (XLogRecGetRmid(record))
 	{
 		case RM_XACT_ID:
 		case RM_STANDBY_ID:
 		case RM_LOGICALMSG_ID:
-			return true;
+			return READER_DECODE;
 		case RM_XLOG_ID:
-			return !XLogRecHasAnyBlockRefs(record);
+			return XLogRecHasAnyBlockRefs(record) ? READER_SKIP : READER_DECODE;
 		case RM_HEAP_ID:
 		case RM_HEAP2_ID:
-			return !XLogRecHasAnyBlockRefs(record) || heap_record_matters(record);
+			return XLogRecHasAnyBlockRefs(record) ? judge_heap_record(record) : READER_DECODE;
+		case RM_SMGR_ID:
+			if (reader.filter->new_file != NULL && (XLogRecGetInfo(record) & ~XLR_INFO_MASK) == XLOG_SMGR_CREATE)
+				reader.filter->new_file(((xl_smgr_create *) XLogRecGetData(record))->SMGR_CREATE_FILE,
+										record->EndRecPtr);
+			return READER_SKIP;
 		default:
-			return false;
+			return READER_SKIP;
 	}
 }
 
@@ -318,6 +234,14 @@ end_incomplete(TransactionId xid, int nsubxacts, const TransactionId *subxacts)
 	return was_there;
 }
 
+static void
+tell_filter_of_end(XLogReaderState *record, TransactionId xid, int nsubxacts, const TransactionId *subxacts,
+				   int nmessages, const SharedInvalidationMessage *messages)
+{
+	if (reader.filter->transaction_end != NULL)
+		reader.filter->transaction_end(xid, nsubxacts, subxacts, nmessages, messages, record->EndRecPtr);
+}
+
 /*
  * Transactions that end: what was remembered of them is forgotten. Returns one that has committed and is not to be
  * decoded, else Invalid.
@@ -328,7 +252,7 @@ follow_transaction_end(XLogReaderState *record)
 	TransactionId xid = XLogRecGetXid(record);
 	bool		hopeless = record->ReadRecPtr == reader.hopeless;
 
-	if (!skipped_xacts_any() && reader.incomplete.n == 0 && !hopeless)
+	if (!skipped_xacts_any() && reader.incomplete.n == 0 && !hopeless && reader.filter->transaction_end == NULL)
 		return InvalidTransactionId;
 	switch (XLogRecGetInfo(record) & XLOG_XACT_OPMASK)
 	{
@@ -341,6 +265,7 @@ follow_transaction_end(XLogReaderState *record)
 				if (TransactionIdIsValid(commit.twophase_xid))
 					xid = commit.twophase_xid;
 				skipped_xacts_end(xid, commit.nsubxacts, commit.subxacts);
+				tell_filter_of_end(record, xid, commit.nsubxacts, commit.subxacts, commit.nmsgs, commit.msgs);
 				return end_incomplete(xid, commit.nsubxacts, commit.subxacts) || hopeless ? xid : InvalidTransactionId;
 			}
 		case XLOG_XACT_ABORT:
@@ -352,6 +277,7 @@ follow_transaction_end(XLogReaderState *record)
 				if (TransactionIdIsValid(abort.twophase_xid))
 					xid = abort.twophase_xid;
 				skipped_xacts_end(xid, abort.nsubxacts, abort.subxacts);
+				tell_filter_of_end(record, xid, abort.nsubxacts, abort.subxacts, 0, NULL);
 				(void) end_incomplete(xid, abort.nsubxacts, abort.subxacts);
 				return InvalidTransactionId;
 			}
@@ -389,6 +315,8 @@ follow_running_xacts(XLogReaderState *record)
 		return;
 	running = (xl_running_xacts *) XLogRecGetData(record);
 	skipped_xacts_end_before(running->oldestRunningXid);
+	if (reader.filter->running != NULL)
+		reader.filter->running(running->oldestRunningXid, record->EndRecPtr);
 	end_incomplete_not_running(running);
 	if (SnapBuildCurrentState(reader.ctx->snapshot_builder) != SNAPBUILD_CONSISTENT && reader.on_running != NULL)
 		reader.on_running(record);
@@ -408,26 +336,52 @@ assign_subtransaction(XLogReaderState *record)
 		ReorderBufferAssignChild(reader.ctx->reorder, top, xid, record->ReadRecPtr);
 }
 
+/*
+ * Invalidations of a transaction that goes on. They are carried out when it ends only if it has a snapshot, which
+ * a transaction whose other records are all skipped would not have.
+ */
+static void
+follow_invalidations(XLogReaderState *record)
+{
+	TransactionId xid = XLogRecGetXid(record);
+	xl_xact_invals *invalidations = (xl_xact_invals *) XLogRecGetData(record);
+
+	if (reader.filter->invalidations != NULL)
+		reader.filter->invalidations(xid, invalidations->nmsgs, invalidations->msgs, record->EndRecPtr);
+	if (TransactionIdIsValid(xid))
+		(void) SnapBuildProcessChange(reader.ctx->snapshot_builder, xid, record->ReadRecPtr);
+}
+
+/* Pass over a record: only the top-level transaction that it names is remembered. */
+static void
+skip(XLogReaderState *record)
+{
+	TransactionId top = XLogRecGetTopXid(record);
+
+	if (TransactionIdIsValid(top))
+		skipped_xacts_add(XLogRecGetXid(record), top);
+	reader.n_skipped++;
+}
+
 /* Filter one record and decode it. */
 static void
 process(XLogReaderState *record)
 {
 	TransactionId lost = InvalidTransactionId;
+	bool		invalidates = false;
+	ReaderVerdict verdict = judge(record);
 
-	reader.refuses = false;
-	if (!record_matters(record))
+	if (verdict == READER_SKIP)
 	{
-		TransactionId top = XLogRecGetTopXid(record);
-
-		if (TransactionIdIsValid(top))
-			skipped_xacts_add(XLogRecGetXid(record), top);
-		reader.n_skipped++;
+		skip(record);
 		return;
 	}
+	reader.refuses = verdict == READER_REFUSE;
 	if (XLogRecGetRmid(record) == RM_XACT_ID)
 	{
 		/* Its invalidations belong to the top-level transaction. */
-		if ((XLogRecGetInfo(record) & XLOG_XACT_OPMASK) == XLOG_XACT_INVALIDATIONS)
+		invalidates = (XLogRecGetInfo(record) & XLOG_XACT_OPMASK) == XLOG_XACT_INVALIDATIONS;
+		if (invalidates)
 			assign_subtransaction(record);
 		else
 			lost = follow_transaction_end(record);
@@ -441,6 +395,8 @@ process(XLogReaderState *record)
 	}
 	LogicalDecodingProcessRecord(reader.ctx, record);
 	reader.refuses = false;
+	if (invalidates)
+		follow_invalidations(record);
 	if (TransactionIdIsValid(lost))
 		reader.on_lost(lost, record->EndRecPtr);
 }

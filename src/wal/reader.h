@@ -1,14 +1,16 @@
 /*
  * reader.h
- *	  Reads the WAL record by record and hands to logical decoding only what can matter to realtime.messages.
+ *	  Reads the WAL record by record and hands to logical decoding only what the decoder's filter lets pass.
  *
- * There is one reader in a process. It throws when the WAL can't be read. Message decoder only.
+ * There is one reader in a process. It throws when the WAL can't be read. Decoders only.
  */
 #ifndef REALTIME_READER_H
 #define REALTIME_READER_H
 
 #include "replication/logical.h"
+#include "storage/sinval.h"
 
+#include "shared/compat.h"
 #include "wal/wal_shared.h"
 
 typedef enum ReaderResult
@@ -17,6 +19,36 @@ typedef enum ReaderResult
 	READER_NOTHING,				/* all WAL that is flushed has been read */
 	READER_LOST					/* the WAL that comes next has been removed */
 } ReaderResult;
+
+typedef enum ReaderVerdict
+{
+	READER_SKIP,				/* decoding does not get to know of the record */
+	READER_DECODE,
+	READER_REFUSE				/* it is decoded, but reader_refuses is true meanwhile */
+} ReaderVerdict;
+
+/*
+ * What a decoder lets pass. judge is asked for each record of a heap that has a block reference, by the file of that
+ * block; in-place updates excepted. The others are told what goes on besides and may be NULL; position is the end of the
+ * record. They are called outside of any transaction: no catalogs, and nothing may throw but for want of memory.
+ */
+typedef struct ReaderFilter
+{
+	void		(*begin) (LogicalDecodingContext *ctx); /* reader_begin: forget everything */
+	ReaderVerdict (*judge) (XLogReaderState *record, RelationFile file);
+	void		(*invalidations) (TransactionId xid, int n, const SharedInvalidationMessage *messages, XLogRecPtr position);
+	void		(*new_file) (RelationFile file, XLogRecPtr position);
+
+	/* before the transaction is decoded; also for a subtransaction that ends alone, without its own in subxacts */
+	void		(*transaction_end) (TransactionId xid, int nsubxacts, const TransactionId *subxacts,
+									int n, const SharedInvalidationMessage *messages, XLogRecPtr position);
+
+	/* all transactions before this one have ended */
+	void		(*running) (TransactionId oldest, XLogRecPtr position);
+} ReaderFilter;
+
+/* Before the first reader_begin. */
+extern void reader_set_filter(const ReaderFilter *filter);
 
 /* What to pass to CreateInitDecodingContext and CreateDecodingContext. */
 extern XLogReaderRoutine *reader_routine(void);

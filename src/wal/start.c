@@ -1,6 +1,6 @@
 /*
  * start.c
- *	  How the message decoder comes to a slot and a place in the WAL to start from.
+ *	  How a decoder comes to a slot and a place in the WAL to start from.
  *
  * The server builds a snapshot of the catalogs from records of running transactions, and on the way blocks
  * until those have ended. We wait for them ourselves before it sees such a record, so that we can say what we
@@ -13,55 +13,28 @@
 #include "access/transam.h"
 #include "access/xlog.h"
 #include "miscadmin.h"
-#include "pgstat.h"
 #include "replication/slot.h"
 #include "replication/snapbuild.h"
-#include "storage/latch.h"
 #include "storage/procarray.h"
 #include "storage/spin.h"
 #include "storage/standbydefs.h"
 #include "utils/memutils.h"
-#include "utils/wait_event.h"
 
-#include "shared/bus.h"
 #include "shared/compat.h"
-#include "shared/registry.h"
-#include "shared/replication.h"
 #include "shared/worker.h"
-#include "wal/messages.h"
 #include "wal/reader.h"
 #include "wal/slot.h"
 #include "wal/start.h"
-#include "wal/wal_shared.h"
 
 /* Milliseconds between two looks whether a transaction has ended, or WAL that was promised has been flushed. */
 #define LOOK_FOR_END	50
 #define LOOK_FOR_WAL	10
 
+static const StartObserver *observer;
 static LogicalDecodingContext *starting;
 static bool starting_is_fresh;
 static bool too_much_wal;
-static bool gap_announced;
 static TransactionId next_phase_at;
-
-const char *
-start_slot_name(void)
-{
-	static char name[NAMEDATALEN];
-
-	snprintf(name, sizeof(name), "realtime_messages_%d", MyProcPid);
-	return name;
-}
-
-void
-start_announce_gap(XLogRecPtr position)
-{
-	bool		delivered = bus_progress().done != InvalidXLogRecPtr;
-
-	messages_gap(position, delivered && !gap_announced ?
-				 "Messages from the database may have been lost: delivery was interrupted" : NULL);
-	gap_announced = true;
-}
 
 /* Has a decoder left a snapshot at this record, so that the server takes that and does not wait? */
 static bool
@@ -74,28 +47,18 @@ has_saved_snapshot(XLogRecPtr lsn)
 	return stat(path, &status) == 0;
 }
 
-/* The slot is not needed yet, so it need not keep WAL: see create_slot. */
-static bool
-keeps_too_much(void)
-{
-	return wal_shared_retained() > wal_shared_bound() / 2 || wal_shared_is_given_up(reader_position());
-}
-
 static void
 wait_for_transaction(TransactionId xid)
 {
 	if (!TransactionIdIsInProgress(xid))
 		return;
-	if (starting_is_fresh)
-		start_announce_gap(InvalidXLogRecPtr);
-	wal_shared_set_waiting_for(xid);
-	registry_wake(WORKER_LAUNCHER, 0);
+	observer->waits_for(xid, starting_is_fresh);
 	while (TransactionIdIsInProgress(xid) && !too_much_wal)
 	{
 		worker_nap(LOOK_FOR_END);
-		too_much_wal = starting_is_fresh && keeps_too_much();
+		too_much_wal = starting_is_fresh && observer->keeps_too_much();
 	}
-	wal_shared_set_waiting_for(InvalidTransactionId);
+	observer->waits_for(InvalidTransactionId, starting_is_fresh);
 }
 
 /*
@@ -141,9 +104,9 @@ read_until_ready(LogicalDecodingContext *context, bool is_fresh)
 			case READER_RECORD:
 				break;
 			case READER_NOTHING:
-				wal_shared_set_reading(reader_position(), InvalidTransactionId);
+				observer->has_read(reader_position());
 				worker_nap(LOOK_FOR_WAL);
-				too_much_wal = is_fresh && keeps_too_much();
+				too_much_wal = is_fresh && observer->keeps_too_much();
 				break;
 			case READER_LOST:
 				ereport(ERROR,
@@ -160,9 +123,8 @@ read_until_ready(LogicalDecodingContext *context, bool is_fresh)
  * nothing was promised yet.
  */
 static void
-create_slot(void)
+create_slot(const char *name)
 {
-	const char *name = start_slot_name();
 	bool		ready = false;
 
 	while (!ready)
@@ -171,11 +133,10 @@ create_slot(void)
 
 		MemoryContextSwitchTo(TopMemoryContext);
 		create_temporary_slot(name);
-		wal_shared_set_slot(name, InvalidXLogRecPtr);
+		observer->slot_made(name, InvalidXLogRecPtr);
 		context = CreateInitDecodingContext(OUTPUT_PLUGIN_NAME, NIL, false, InvalidXLogRecPtr, reader_routine(),
 											NULL, NULL, NULL);
-		wal_shared_give_up(InvalidXLogRecPtr);
-		wal_shared_set_slot(name, context->slot->data.restart_lsn);
+		observer->slot_made(name, context->slot->data.restart_lsn);
 		ready = read_until_ready(context, true);
 		if (ready)
 		{
@@ -189,61 +150,25 @@ create_slot(void)
 	}
 }
 
-/* Can the anchor be copied? Not if what it stands for has been given up. */
-static bool
-anchor_is_usable(void)
-{
-	SlotPoint	anchor;
-	WalInfo		info;
-	WorkerInfo	launcher;
-
-	wal_shared_get(&info);
-	return slot_look(ANCHOR_SLOT_NAME, &anchor) && registry_get(WORKER_LAUNCHER, 0, &launcher) &&
-		anchor.owner == launcher.pid && anchor.confirmed != InvalidXLogRecPtr && anchor.restart > info.given_up;
-}
-
-static bool
-copy_anchor(void)
-{
-	const char *name = start_slot_name();
-
-	if (!anchor_is_usable() || !slot_copy(ANCHOR_SLOT_NAME, name))
-		return false;
-	acquire_slot(name);
-	wal_shared_set_slot(name, MyReplicationSlot->data.restart_lsn);
-	return true;
-}
-
 /*
- * A copied slot leads to a saved snapshot, or is so young that the way to its starting point is read again.
- * Should the snapshot be missing, the way to the starting point may lead past transactions that should have
- * been delivered.
+ * The slot leads to a saved snapshot, or is so young that the way to its starting point is read again.
  */
-Start
-start_decoding(void)
+LogicalDecodingContext *
+start_from_slot(const StartObserver *who)
 {
-	Start		start;
-	IncompleteXacts none = {0};
+	LogicalDecodingContext *context;
 
-	gap_announced = false;
-	messages_begin();
-	start.is_fresh = !copy_anchor();
-	if (start.is_fresh)
-	{
-		wal_shared_set_incomplete(&none);
-		if (replication_get(NULL) != REPLICATION_STARTING)
-			replication_set(REPLICATION_STARTING, NULL);
-		create_slot();
-	}
+	observer = who;
 	MemoryContextSwitchTo(TopMemoryContext);
-	start.confirmed = MyReplicationSlot->data.confirmed_flush;
-	start.context = CreateDecodingContext(InvalidXLogRecPtr, NIL, false, reader_routine(), NULL, NULL, NULL);
-	if (!read_until_ready(start.context, false))
-		elog(ERROR, "no starting point for the message decoder");
-	if (reader_position() > start.confirmed)
-	{
-		start.is_fresh = true;
-		start.confirmed = reader_position();
-	}
-	return start;
+	context = CreateDecodingContext(InvalidXLogRecPtr, NIL, false, reader_routine(), NULL, NULL, NULL);
+	if (!read_until_ready(context, false))
+		elog(ERROR, "no starting point for the decoder");
+	return context;
+}
+
+void
+start_create_slot(const char *name, const StartObserver *who)
+{
+	observer = who;
+	create_slot(name);
 }

@@ -1,31 +1,36 @@
 /*
  * start.h
- *	  How the message decoder comes to a slot and a place in the WAL to start from.
+ *	  How a decoder comes to a slot and a place in the WAL to start from.
+ *
+ * Interruptible; ends the process if it is no longer wanted. Decoders only.
  */
 #ifndef REALTIME_START_H
 #define REALTIME_START_H
 
 #include "replication/logical.h"
 
-typedef struct Start
+/* What a decoder wants to know on the way. */
+typedef struct StartObserver
 {
-	LogicalDecodingContext *context;
-	bool		is_fresh;		/* nothing before confirmed can be delivered any more */
-	XLogRecPtr	confirmed;		/* transactions that commit after this are decoded */
-} Start;
+	/* the slot is there, and then: it keeps WAL from reading on */
+	void		(*slot_made) (const char *name, XLogRecPtr reading);
 
-/* Name of the slot of this process. */
-extern const char *start_slot_name(void);
+	/* it waits for this transaction to end; Invalid: no longer. is_fresh: there is no starting point yet */
+	void		(*waits_for) (TransactionId xid, bool is_fresh);
+
+	/* everything flushed has been read */
+	void		(*has_read) (XLogRecPtr position);
+
+	/* asked again and again while there is no starting point: does the slot keep so much WAL that it is to be made anew? */
+	bool		(*keeps_too_much) (void);
+} StartObserver;
 
 /*
- * Get a slot, by copying the anchor if there is one that can be used, else by creating one, which takes until
- * all transactions that have written are over; and read up to the point from which on everything is decoded.
- * Interruptible; ends the process if it is no longer wanted. A fresh start says so by REPLICATION_STARTING, and
- * announces a gap early if it has to wait.
+ * Create a temporary slot of this name, which is then acquired: takes until all transactions that have written are over.
  */
-extern Start start_decoding(void);
+extern void start_create_slot(const char *name, const StartObserver *observer);
 
-/* Tell the members of all channels that messages are missing, unless nothing was ever delivered. Once per start. */
-extern void start_announce_gap(XLogRecPtr position);
+/* Read from the slot that is acquired up to the point from which on everything is decoded. */
+extern LogicalDecodingContext *start_from_slot(const StartObserver *observer);
 
 #endif							/* REALTIME_START_H */

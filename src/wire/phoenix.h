@@ -152,6 +152,13 @@ void		phx_write_error_reply(Writer *w, int vsn, Slice join_ref, Slice ref, PhxTo
 void		phx_write_push(Writer *w, int vsn, Slice join_ref, PhxTopic topic, Slice event,
 						   Slice payload);
 
+/*
+ * A change for members of a topic with these entries, {"ids":[…],"data":DATA}. ids are id_count numbers of type uint32_t, which
+ * need not be aligned; 11 bytes of JSON for each.
+ */
+void		phx_write_change(Writer *w, int vsn, PhxTopic topic, const void *ids, size_t id_count,
+							 Slice data);
+
 /* phx_close {}: the ref is the join_ref. */
 void		phx_write_close(Writer *w, int vsn, Slice join_ref, PhxTopic topic);
 

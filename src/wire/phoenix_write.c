@@ -108,6 +108,27 @@ phx_write_push(Writer *w, int vsn, Slice join_ref, PhxTopic topic, Slice event, 
 	end_message(w, vsn, topic);
 }
 
+/* A change of a row. */
+void
+phx_write_change(Writer *w, int vsn, PhxTopic topic, const void *ids, size_t id_count, Slice data)
+{
+	begin_message(w, vsn, SLICE_EMPTY, SLICE_EMPTY, topic, SLICE_LITERAL("postgres_changes"));
+	writer_literal(w, "{\"ids\":[");
+	for (size_t i = 0; i < id_count; i++)
+	{
+		uint32_t	id;
+
+		memcpy(&id, (const char *) ids + i * sizeof(id), sizeof(id));
+		if (i > 0)
+			writer_char(w, ',');
+		writer_uint(w, id);
+	}
+	writer_literal(w, "],\"data\":");
+	writer_slice(w, data);
+	writer_char(w, '}');
+	end_message(w, vsn, topic);
+}
+
 /* The end of a channel, asked for by either side. */
 void
 phx_write_close(Writer *w, int vsn, Slice join_ref, PhxTopic topic)

@@ -34,6 +34,7 @@ static const scenario scenarios[] = {
 	{"fanout", scenario_fanout, "500 subscribers on one topic, saturated"},
 	{"paced", scenario_paced, "the same at 25,000 deliveries/s"},
 	{"joins", scenario_joins, "private joins, judged by policies"},
+	{"changes", scenario_changes, "Postgres Changes under row level security"},
 	{"rest", scenario_rest, "broadcasts over HTTP"},
 	{"send", scenario_send, "realtime.send to one subscriber, against a bare commit"},
 	{"load", scenario_load, "the same beside bulk loads"},

@@ -34,6 +34,7 @@ extern void scenario_load(const bench_options *options);
 extern void scenario_presence(const bench_options *options);
 extern void scenario_quiet(const bench_options *options);
 extern void scenario_joins(const bench_options *options);
+extern void scenario_changes(const bench_options *options);
 extern void scenario_rest(const bench_options *options);
 
 #endif							/* BENCH_OPTIONS_H */

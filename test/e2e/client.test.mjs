@@ -171,7 +171,7 @@ for (const vsn of VERSIONS) {
       await leave(client);
     });
 
-    test('Postgres Changes say that they are not there yet', async () => {
+    test('a table that is not published says so', async () => {
       const topic = newTopic();
       const client = supabase(instance, { vsn });
       const channel = client.channel(topic);
@@ -183,7 +183,9 @@ for (const vsn of VERSIONS) {
       assert.deepEqual(systems[0], {
         extension: 'postgres_changes',
         status: 'error',
-        message: 'Postgres Changes are not available yet',
+        message:
+          'Unable to subscribe to changes with given parameters. Please check Realtime is enabled for the given ' +
+          'connect parameters: [event: *, schema: public, table: t, filters: [], select: nil]',
         channel: topic,
       });
       await leave(client);

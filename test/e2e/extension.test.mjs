@@ -286,7 +286,7 @@ test('on a standby the workers wait and say so, until it is promoted', async () 
     assert.deepEqual(unwell.filter(({ hint }) => !/primary|row recovery/.test(hint)), [], 'every row leads there');
     assert.ok(unwell.some(({ check }) => check === 'launcher'));
     const waiting = await workers(standby);
-    assert.equal(waiting.length, 5);
+    assert.equal(waiting.length, 7);
     assert.ok(waiting.every(({ state, pid }) => state === 'waiting' && pid === null), JSON.stringify(waiting));
     assert.equal(await standby.value('select count(*) from realtime.connections'), '0');
     await assert.rejects(request(standby.port, { path: '/healthcheck' }, 2));
@@ -311,7 +311,7 @@ test('on a standby the workers wait and say so, until it is promoted', async () 
       last = await health(standby);
       return last.every(({ ok }) => ok);
     });
-    assert.ok((await workers(standby)).every(({ state }) => state === 'running'));
+    assert.ok((await workers(standby)).every(({ kind, state }) => state === (/change/.test(kind) ? 'sleeping' : 'running')));
   } finally {
     await standby?.destroy();
     await primary.destroy();

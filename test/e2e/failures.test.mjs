@@ -193,9 +193,10 @@ describe('what goes wrong says so', { concurrency: 3 }, () => {
       }
       const all = await workers(instance);
       assert.deepEqual(all.map(({ kind }) => kind).sort(), [
-        'realtime authorizer', 'realtime authorizer', 'realtime decoder', 'realtime launcher',
-        'realtime listener', 'realtime listener', 'realtime listener',
+        'realtime authorizer', 'realtime authorizer', 'realtime change decoder', 'realtime changes', 'realtime decoder',
+        'realtime launcher', 'realtime listener', 'realtime listener', 'realtime listener',
       ]);
-      assert.ok(all.every(({ state, pid }) => state === 'running' && pid > 0), JSON.stringify(all));
+      const asleep = ({ kind }) => /change/.test(kind);
+      assert.ok(all.every((worker) => worker.state === (asleep(worker) ? 'sleeping' : 'running') && worker.pid > 0), JSON.stringify(all));
     }));
 });

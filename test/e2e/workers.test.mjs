@@ -9,6 +9,13 @@ import { until } from './lib/poll.mjs';
 
 const KINDS = ['launcher', 'authorizer', 'decoder', 'listener'];
 
+// Those of Postgres Changes sleep while nobody subscribes.
+const SLEEPERS = ['realtime change decoder', 'realtime changes'];
+
+// A worker, as "kind state", that is as it should be.
+const fine = (row) => SLEEPERS.some((kind) => row === `${kind} sleeping`) ||
+  (row.endsWith(' running') && !SLEEPERS.some((kind) => row.startsWith(kind)));
+
 // All workers run; returns their pids by kind.
 function allRunning(instance, count, seconds = 20) {
   let last;
@@ -16,7 +23,7 @@ function allRunning(instance, count, seconds = 20) {
     () => `${count} running workers: ${JSON.stringify(last)}`,
     async () => {
       last = await workers(instance);
-      return last.length === count && last.every(({ state, pid }) => state === 'running' && pid > 0) && last;
+      return last.length === count && last.every(({ kind, state, pid }) => fine(`${kind} ${state}`) && pid > 0) && last;
     },
     { seconds },
   );
@@ -26,13 +33,13 @@ function allRunning(instance, count, seconds = 20) {
 const gone = (instance) =>
   until('no worker but the launcher in the database', async () =>
     (await instance.value(`select count(*) from pg_stat_activity
-      where backend_type in ('realtime authorizer', 'realtime decoder', 'realtime listener') and datname is not null`)) === '0');
+      where backend_type in ('realtime authorizer', 'realtime changes', 'realtime decoder', 'realtime listener') and datname is not null`)) === '0');
 
 describe('one instance', () => {
   let instance;
   before(async () => {
     instance = await Instance.start({ listeners: 2, settings: ['fsync = off'] });
-    await allRunning(instance, 6);
+    await allRunning(instance, 8);
   });
   after(() => instance?.destroy());
 
@@ -47,7 +54,7 @@ describe('one instance', () => {
       const before = await running(instance, kind);
       assert.equal(await instance.value(`select pg_terminate_backend(${before.pid})`), 't');
       await until('it is gone', async () => !(await workers(instance)).some(({ pid }) => pid === before.pid));
-      const all = await allRunning(instance, 6);
+      const all = await allRunning(instance, 8);
       assert.ok(all.every(({ pid }) => pid !== before.pid));
       if (kind === 'listener') {
         self.socket.drop();
@@ -105,7 +112,7 @@ describe('one instance', () => {
       await instance.rows('create extension realtime; select realtime.setup_supabase()');
       await until('it answers again', async () => (await request(instance.port, { path: '/healthcheck' }, 2)).status === 200);
     }
-    await allRunning(instance, 6);
+    await allRunning(instance, 8);
     assert.equal(await instance.value(`select count(*) from pg_replication_slots where slot_name not like '%realtime%'`), '0');
   });
 
@@ -121,7 +128,7 @@ describe('one instance', () => {
     const self = await member(instance, 'restart');
     await instance.restart();
     assert.ok(self.socket.ended);
-    await allRunning(instance, 6);
+    await allRunning(instance, 8);
     const again = await member(instance, 'restart');
     await instance.rows(`select realtime.send('{}', 'x', 'restart', false)`);
     assert.deepEqual((await fence(instance, again)).map(({ event }) => event), ['x']);
@@ -131,7 +138,7 @@ describe('one instance', () => {
   test('an immediate stop and a start', async () => {
     await instance.stop('immediate');
     await instance.restart();
-    await allRunning(instance, 6);
+    await allRunning(instance, 8);
     const self = await member(instance, 'crash');
     assert.deepEqual(await fence(instance, self), []);
     assert.equal(await instance.value('select count(*) from pg_replication_slots where not temporary'), '0', 'no slot outlives its worker');
@@ -154,8 +161,8 @@ describe('DROP DATABASE of their own', () => {
       await app.rows('create extension realtime; select realtime.setup_supabase()');
       await until('it answers', async () => (await request(instance.port, { path: '/healthcheck' }, 2)).status === 200, { seconds: 60 });
       await until('all run', async () => {
-        const rows = await app.rows(`select state from realtime.workers`);
-        return rows.length === 5 && rows.every((state) => state === 'running');
+        const rows = await app.rows(`select kind || ' ' || state from realtime.workers`);
+        return rows.length === 7 && rows.every(fine);
       });
       await app.rows(`select realtime.send('{}', 'e', 't', false)`);
       app.close();
@@ -178,8 +185,8 @@ describe('DROP DATABASE of their own', () => {
     assert.match(notices.join('\n'), /being accessed by other users/);
     await until('it answers again', async () => (await request(instance.port, { path: '/healthcheck' }, 2)).status === 200, { seconds: 30 });
     await until('all run again', async () => {
-      const rows = await app.rows(`select state from realtime.workers`);
-      return rows.length === 5 && rows.every((state) => state === 'running');
+      const rows = await app.rows(`select kind || ' ' || state from realtime.workers`);
+      return rows.length === 7 && rows.every(fine);
     });
     app.close();
   });
@@ -188,7 +195,7 @@ describe('DROP DATABASE of their own', () => {
 test('eight listeners serve one port', async () => {
   const instance = await Instance.start({ listeners: 8, settings: ['fsync = off'] });
   try {
-    await allRunning(instance, 12);
+    await allRunning(instance, 14);
     const members = await Promise.all(Array.from({ length: 64 }, () => member(instance, 'eight')));
     const used = Number(await instance.value('select count(distinct listener) from realtime.connections'));
     assert.ok(used >= 4, `${used} of 8 listeners have clients`);

@@ -16,6 +16,7 @@ rooms=(
 	"shared:wire"
 	"wal:shared wire"
 	"access:shared wire"
+	"changes:access shared wire"
 	"sql:shared wire launcher wal"
 	"launcher:shared wire wal"
 	"listener:shared wire"

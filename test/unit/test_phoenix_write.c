@@ -19,6 +19,8 @@ typedef struct Call
 	Slice		payload;
 	Slice		channel;
 	bool		raw;
+	const void *ids;
+	size_t		id_count;
 } Call;
 
 static void
@@ -43,6 +45,14 @@ encode_push(Writer *w, const void *argument)
 	const Call *c = argument;
 
 	phx_write_push(w, c->vsn, c->join_ref, c->topic, c->event, c->payload);
+}
+
+static void
+encode_change(Writer *w, const void *argument)
+{
+	const Call *c = argument;
+
+	phx_write_change(w, c->vsn, c->topic, c->ids, c->id_count, c->payload);
 }
 
 static void
@@ -158,6 +168,27 @@ test_pushes(void **state)
 	check_both(encode_push, call,
 			   SLICE_LITERAL("{\"ref\":null,\"event\":\"broadcast\",\"payload\":{\"z\" : [2.50,1e3,-0,\"\\u00e9\\/\"],\n\"a\":1,\"a\":2},\"topic\":\"realtime:rec\"}"),
 			   SLICE_LITERAL("[null,null,\"realtime:rec\",\"broadcast\",{\"z\" : [2.50,1e3,-0,\"\\u00e9\\/\"],\n\"a\":1,\"a\":2}]"));
+}
+
+static void
+test_changes(void **state)
+{
+	Call		call = call_on("realtime:rec");
+	uint32_t	ids[2] = {7, 2147483647};
+	char		unaligned[sizeof(ids) + 1];
+
+	(void) state;
+	memcpy(unaligned + 1, ids, sizeof(ids));
+	call.ids = unaligned + 1;
+	call.id_count = 2;
+	call.payload = SLICE_LITERAL("{\"type\":\"INSERT\"}");
+	check_both(encode_change, call,
+			   SLICE_LITERAL("{\"ref\":null,\"event\":\"postgres_changes\",\"payload\":{\"ids\":[7,2147483647],\"data\":{\"type\":\"INSERT\"}},\"topic\":\"realtime:rec\"}"),
+			   SLICE_LITERAL("[null,null,\"realtime:rec\",\"postgres_changes\",{\"ids\":[7,2147483647],\"data\":{\"type\":\"INSERT\"}}]"));
+	call.id_count = 0;
+	check_both(encode_change, call,
+			   SLICE_LITERAL("{\"ref\":null,\"event\":\"postgres_changes\",\"payload\":{\"ids\":[],\"data\":{\"type\":\"INSERT\"}},\"topic\":\"realtime:rec\"}"),
+			   SLICE_LITERAL("[null,null,\"realtime:rec\",\"postgres_changes\",{\"ids\":[],\"data\":{\"type\":\"INSERT\"}}]"));
 }
 
 static void
@@ -313,6 +344,7 @@ main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replies),
 		cmocka_unit_test(test_pushes),
+		cmocka_unit_test(test_changes),
 		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_system),
 		cmocka_unit_test(test_user_broadcast),

@@ -29,7 +29,7 @@ function sourceOf({ topic, event, payload, meta }) {
     case 'INSERT':
     case 'UPDATE':
     case 'DELETE':
-      return 'changes';
+      return `changes ${topic}`;
   }
   return `other ${topic} ${event}`;
 }

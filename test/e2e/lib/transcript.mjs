@@ -89,6 +89,9 @@ export function prepare(scenario, differences, places) {
   return { name: scenario.name, steps, literal: literalUuids(steps, places.tokens), differences };
 }
 
+// Some scenarios subscribe to all tables of a schema, so they would see what the others write.
+const ANY_TABLE = 'any table';
+
 // The topics and recorded tables that a scenario touches. Scenarios that share one are not played
 // at the same time.
 export function resources(scenario) {
@@ -102,6 +105,7 @@ export function resources(scenario) {
     }
     for (const [, table] of JSON.stringify([step.text, step.json, step.request]).matchAll(/\b((?:rec|public)\.\w+)/g)) {
       found.add(table);
+      found.add(ANY_TABLE);
     }
     const messages = step.request?.json?.messages;
     for (const message of Array.isArray(messages) ? messages : []) {
@@ -110,6 +114,7 @@ export function resources(scenario) {
     const entries = readFrame(step).payload?.config?.postgres_changes;
     for (const entry of Array.isArray(entries) ? entries : []) {
       found.add(`${entry?.schema}.${entry?.table}`);
+      found.add(ANY_TABLE);
     }
   }
   return found;

@@ -1,0 +1,531 @@
+/*
+ * deliver.c
+ *	  One change: who has subscribed to it, who may see it, and what of it.
+ *
+ * Subscriptions are judged user by user. An error ends the transaction; what it belongs to, a user's policies or one filter, is
+ * noted, and the rest is judged in a new one.
+ */
+#include "postgres.h"
+
+#include "access/relation.h"
+#include "access/sysattr.h"
+#include "access/transam.h"
+#include "executor/executor.h"
+#include "miscadmin.h"
+#include "storage/lmgr.h"
+#include "storage/procarray.h"
+#include "utils/builtins.h"
+#include "utils/guc.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "access/claims_policy.h"
+#include "access/policy_dependencies.h"
+#include "access/role.h"
+#include "changes/change_data.h"
+#include "changes/deliver.h"
+#include "changes/error_text.h"
+#include "changes/outbox.h"
+#include "changes/receivers.h"
+#include "changes/row.h"
+#include "changes/table.h"
+#include "changes/work.h"
+#include "shared/counters.h"
+#include "shared/settings.h"
+
+/* A transaction whose changes are in the WAL may not be visible yet: it is waited for so many times one millisecond. */
+#define WAIT_FOR_COMMIT		100
+
+/* Between two looks whether a table is still locked, in ms. */
+#define LOOK_FOR_LOCK	2
+
+/* Errors of policies that are logged in a second; those above are counted. */
+#define LOGGED_PER_SECOND	10
+
+typedef struct Change
+{
+	const ChangeRecord *record;
+	Table	   *table;
+	Relation	relation;		/* NULL: it is gone */
+	bool		secured;		/* its row level security applies to this change */
+	bool		has_key;
+	Match	   *match;			/* whose filter is being tested; NULL: none */
+	bool		timed;			/* the clock is running */
+	int			verdicts;		/* so far */
+} Change;
+
+static MemoryContext context;	/* reset after each change */
+static ChangeValues *values;
+static uint64 change_number;
+
+void
+deliver_init(void)
+{
+	context = AllocSetContextCreate(TopMemoryContext, "realtime change", ALLOCSET_DEFAULT_SIZES);
+	values = change_values_make(TopMemoryContext);
+}
+
+/* -------------------------------------------------------- errors ---------------------------------------------------- */
+
+static void
+tell(Subscription *subscription, const ChangeRecord *record, const char *why)
+{
+	char	   *text = psprintf("Unable to deliver a change of table %s.%s: %s", record->schema.data, record->table.data, why);
+
+	outbox_tell(subscription, text);
+	pfree(text);
+}
+
+/* All subscriptions of the user that the change might have been for. */
+static void
+tell_group(const Change *change, const UserGroup *group, const char *why)
+{
+	Subscription *last = NULL;
+
+	for (int i = 0; i < group->count; i++)
+	{
+		Match	   *match = &group->matches[i];
+
+		if (match->subscription == last || !(match->entry->what.events & 1 << change->record->action))
+			continue;
+		last = match->subscription;
+		tell(last, change->record, why);
+	}
+}
+
+/* Do not let a policy that always fails fill the log. */
+static void
+log_error(const Change *change, const UserGroup *group, ErrorData *error)
+{
+	static TimestampTz second;
+	static int	logged;
+	static int	suppressed;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (now - second >= USECS_PER_SEC)
+	{
+		if (suppressed > 0)
+			ereport(LOG, (errmsg("realtime: %d more errors of subscribers' policies and filters were not logged", suppressed)));
+		second = now;
+		logged = 0;
+		suppressed = 0;
+	}
+	if (logged++ >= LOGGED_PER_SECOND)
+	{
+		suppressed++;
+		return;
+	}
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("realtime: a change of table %s.%s could not be judged: %s", change->record->schema.data,
+					change->record->table.data, error->message),
+			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
+			 error->hint != NULL ? errhint("%s", error->hint) : 0,
+			 errcontext("realtime changes for role \"%s\"", group->user->role_name)));
+}
+
+static char *
+text_of_error(const ErrorData *error)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	error_text_append(&text, error);
+	return text.data;
+}
+
+#define TIMED_OUT	" took longer than realtime.policy_timeout"
+
+/* What is told of what has been suspended now. */
+static char *
+suspended(const char *what)
+{
+	return psprintf("%s" TIMED_OUT " %d times within %d s, so that changes are not delivered here for %d s",
+					what, USER_TIMEOUTS, USER_TIMEOUT_WINDOW / 1000, USER_SUSPENSION / 1000);
+}
+
+static void
+policy_timed_out(const Change *change, UserGroup *group)
+{
+	tell_group(change, group, slowness_note(&group->user->policies) ? suspended("its policies") : "its policies" TIMED_OUT);
+}
+
+/*
+ * All whose filter it is are told when the user's matches are gone through again, or, if that was one too many, all of the user
+ * that have such filters now.
+ */
+static void
+filter_timed_out(const Change *change, UserGroup *group)
+{
+	SharedFilter *filter = change->match->filter;
+	char	   *text;
+
+	if (!slowness_note(&group->user->patterns))
+	{
+		if (filter != NULL)
+			filter->raised = "its filter" TIMED_OUT;
+		else
+			tell(change->match->subscription, change->record, "its filter" TIMED_OUT);
+		return;
+	}
+	text = suspended("filters with patterns");
+	for (int i = 0; i < group->count; i++)
+		if (group->matches[i].has_pattern)
+			tell(group->matches[i].subscription, change->record, text);
+}
+
+/* Whose error is it? True: the user's other matches are still to be judged. */
+static bool
+blame(Change *change, UserGroup *group, const ErrorData *error)
+{
+	if (change->match != NULL)
+	{
+		SharedFilter *filter = change->match->filter;
+
+		/* All whose filter it is are told when the user's matches are gone through again. */
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+			filter_timed_out(change, group);
+		else if (filter == NULL)
+			tell(change->match->subscription, change->record, text_of_error(error));
+		else if (filter->filter == NULL)
+			filter->error = MemoryContextStrdup(change->table->context, text_of_error(error));
+		else
+			filter->raised = text_of_error(error);
+		return filter != NULL;
+	}
+	claims_policy_forget(change->record->relation, group->user->number);
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		policy_timed_out(change, group);
+	else
+		tell_group(change, group, text_of_error(error));
+	return false;
+}
+
+/* -------------------------------------------------------- clock ----------------------------------------------------- */
+
+static void
+start_clock(Change *change)
+{
+	if (change->timed)
+		return;
+	change->timed = true;
+	enable_timeout_after(STATEMENT_TIMEOUT, realtime_policy_timeout);
+}
+
+/* The timeout may have fired just before it was turned off: that must not cancel what comes next. */
+static void
+stop_clock(Change *change)
+{
+	if (!change->timed)
+		return;
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+	change->timed = false;
+}
+
+/* ------------------------------------------------------- filters ---------------------------------------------------- */
+
+/* Does the filter let this change through? Equal filters are asked once. Runs as the user's role. */
+static bool
+filter_passes(Change *change, Match *match)
+{
+	SharedFilter *filter;
+
+	if (match->entry->filter_key == NULL)
+		return true;
+	if (match->has_pattern && slowness_is_suspended(&match->subscription->user->patterns))
+		return false;
+	change->match = match;
+	filter = table_filter(change->table, change->relation, match);
+	if (filter->change != change_number)
+	{
+		filter->change = change_number;
+		filter->raised = filter->error;
+		filter->matches = false;
+		if (filter->error == NULL)
+			filter->matches = change_filter_matches(filter->filter, change->record, values);
+	}
+	change->match = NULL;
+	if (filter->raised != NULL)
+		tell(match->subscription, change->record, filter->raised);
+	return filter->matches;
+}
+
+static bool
+concerns(const Change *change, const Match *match)
+{
+	return (match->entry->what.events & 1 << change->record->action) != 0 &&
+		change->record->commit >= match->subscription->from;
+}
+
+/* Collect the matches of a user whose filters let the change through; false: none. */
+static bool
+collect(Change *change, UserGroup *group, const RoleView *view)
+{
+	int			before = receivers_count();
+	RoleSaved	saved;
+
+	if (group->has_pattern)
+		start_clock(change);
+	role_become(group->user->role, &saved);
+	for (int i = 0; i < group->count; i++)
+		if (concerns(change, &group->matches[i]) && filter_passes(change, &group->matches[i]))
+			receivers_add(group->matches[i].subscription, group->matches[i].entry, view, NULL);
+	role_return(&saved);
+	stop_clock(change);
+	return receivers_count() > before;
+}
+
+/* ------------------------------------------------------ visibility -------------------------------------------------- */
+
+/*
+ * What judging takes, made if need be: that may call functions of users, so it is timed. What was made before costs no look at the
+ * clock.
+ */
+static ClaimsPolicy *
+policy_of(Change *change, UserGroup *group)
+{
+	const User *user = group->user;
+	ClaimsUser	claims = {user->number, user->role, user->role_name, user->claims, user->sub};
+	ClaimsPolicy *policy;
+
+	if (group->prepared != policy_dependencies_generation())
+		start_clock(change);
+	policy = claims_policy_get(change->relation, &claims);
+	group->prepared = policy_dependencies_generation();
+	return policy;
+}
+
+/* May the user see the row? Raises an error if that can't be told. */
+static bool
+is_visible(Change *change, UserGroup *group)
+{
+	ClaimsPolicy *policy;
+	bool		visible;
+
+	if (!change->secured)
+		return true;
+	policy = policy_of(change, group);
+	visible = claims_policy_is_open(policy);
+	if (!visible)
+	{
+		change->verdicts++;
+		if (!row_has(claims_policy_columns(policy)))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("its policies read a column that is not in the change or has another type now")));
+		if (!claims_policy_is_plain(policy))
+			start_clock(change);
+		visible = claims_policy_judge(policy, row_slot(group->user->role));
+	}
+	stop_clock(change);
+	return visible;
+}
+
+static const char *
+row_error(const Change *change, const RoleView *view)
+{
+	if (change->record->action == CHANGE_DELETE)
+		return NULL;
+	if (!change->has_key)
+		return CHANGE_ERROR_NO_KEY;
+	for (int i = 0; i < change->record->column_count && !view->whole; i++)
+	{
+		const ChangeColumn *column = &change->record->columns[i];
+
+		if (column->is_key && !bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, view->columns))
+			return CHANGE_ERROR_UNAUTHORIZED;
+	}
+	return NULL;
+}
+
+/* Everybody who subscribed to this kind of change is told, whatever his filter. */
+static void
+collect_error(const Change *change, const UserGroup *group, const RoleView *view, const char *error)
+{
+	for (int i = 0; i < group->count; i++)
+		if (concerns(change, &group->matches[i]))
+			receivers_add(group->matches[i].subscription, group->matches[i].entry, view, error);
+}
+
+static void
+judge_group(Change *change, UserGroup *group)
+{
+	User	   *user = group->user;
+	int			before = receivers_count();
+	RoleView   *view;
+	const char *error;
+
+	if (slowness_is_suspended(&user->policies))
+		return;
+	if (user->role_generation != role_generation() || !OidIsValid(user->role))
+	{
+		user->role = role_resolve(user->role_name);
+		user->role_generation = role_generation();
+	}
+	view = table_view(change->table, change->relation, user->role);
+	error = row_error(change, view);
+	if (error != NULL)
+		collect_error(change, group, view, error);
+	else if (collect(change, group, view) && !is_visible(change, group))
+		receivers_cut(before);
+}
+
+/* ------------------------------------------------------ the change -------------------------------------------------- */
+
+/* A row of the WAL is of no transaction that a snapshot shows until that has told everybody that it has committed. */
+static void
+wait_until_visible(const ChangeRecord *record)
+{
+	static TransactionId visible;
+
+	if (record->xid == visible)
+		return;
+	for (int i = 0; i < WAIT_FOR_COMMIT && TransactionIdIsInProgress(record->xid); i++)
+		pg_usleep(1000);
+	visible = record->xid;
+	work_look_again();
+}
+
+/*
+ * A table that is locked is waited for as long as a policy may take, once until it was free again; its subscribers are told, as
+ * others must not wait for whoever has it. Meanwhile nothing else stays locked, and none queues up behind us: so we are no part of a
+ * deadlock.
+ */
+static bool
+lock_table(Change *change)
+{
+	TimestampTz begin = GetCurrentTimestamp();
+	bool		locked;
+
+	work_begin();
+	while (!(locked = ConditionalLockRelationOid(change->record->relation, AccessShareLock)) && !change->table->locked)
+	{
+		work_end();
+		CHECK_FOR_INTERRUPTS();
+		pg_usleep(LOOK_FOR_LOCK * 1000);
+		work_begin();
+		change->table->locked = TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), realtime_policy_timeout);
+	}
+	if (locked)
+		change->table->locked = false;
+	return locked;
+}
+
+/* NULL: it may be judged; else why not. The table may have changed while it was not locked, at first also who is to be asked. */
+static const char *
+begin_change(Change *change, bool first)
+{
+	const ChangeRecord *record = change->record;
+
+	change->relation = NULL;
+	if (!lock_table(change))
+		return "the table is locked, and that it is has taken longer than realtime.policy_timeout";
+	if (first)
+		change->table = table_get(record);
+	change->relation = try_relation_open(record->relation, NoLock);
+	if (change->relation == NULL)
+		return "the table does not exist any more, so that it can't be told who may see it";
+	change->secured = change->relation->rd_rel->relrowsecurity &&
+		(record->action != CHANGE_DELETE || (record->identity_full && realtime_judge_deletes));
+	if (change->secured)
+		wait_until_visible(record);
+	if (change->secured)
+		row_begin(change->table, change->relation, record);
+	return NULL;
+}
+
+/* Judge from this group on; false: an error came, *at is where to go on. */
+static bool
+judge_from(Change *change, volatile int *at, int n)
+{
+	volatile bool good = false;
+	volatile int kept = receivers_count();
+
+	PG_TRY();
+	{
+		for (; *at < n; (*at)++)
+		{
+			kept = receivers_count();
+			judge_group(change, list_nth(change->table->groups, *at));
+		}
+		good = true;
+	}
+	PG_CATCH();
+	{
+		UserGroup	   *group = list_nth(change->table->groups, *at);
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		stop_clock(change);
+		work_end();
+		receivers_cut(kept);
+		log_error(change, group, error);
+		if (!blame(change, group, error))
+			(*at)++;
+		change->match = NULL;
+	}
+	PG_END_TRY();
+	return good;
+}
+
+/* Those from this group on. */
+static void
+tell_rest(const Change *change, int at, const char *why)
+{
+	for (; at < list_length(change->table->groups); at++)
+		tell_group(change, list_nth(change->table->groups, at), why);
+}
+
+static void
+judge(Change *change)
+{
+	bool		begun = false;
+	volatile int at = 0;
+	const char *trouble = NULL;
+
+	for (;;)
+	{
+		trouble = begin_change(change, !begun);
+		if (trouble != NULL || at >= list_length(change->table->groups))
+			break;
+		if (!begun)
+			receivers_begin(change->record, change->record->action == CHANGE_DELETE &&
+							change->relation->rd_rel->relrowsecurity, change_data_is_too_large(change->record));
+		begun = true;
+		if (judge_from(change, &at, list_length(change->table->groups)))
+			break;
+	}
+	if (trouble != NULL)
+		tell_rest(change, at, trouble);
+	if (change->relation != NULL)
+		relation_close(change->relation, NoLock);
+	if (begun)
+		receivers_finish();
+}
+
+void
+deliver_change(const ChangeRecord *record)
+{
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	Change		change = {.record = record};
+
+	work_begin();
+	change.table = table_get(record);
+	if (change.table->groups != NIL)
+	{
+		change_number++;
+		change_values_reset(values, record);
+		for (int i = 0; i < record->column_count; i++)
+			change.has_key |= record->columns[i].is_key;
+		judge(&change);
+		counter_add(COUNTER_CHANGE_VERDICTS, change.verdicts);
+	}
+	MemoryContextSwitchTo(previous);
+	MemoryContextReset(context);
+}

@@ -1,0 +1,359 @@
+/*
+ * table.c
+ *	  The tables that changes have come from, each with the subscriptions that match it.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+
+#include "access/claims_policy.h"
+#include "access/role.h"
+#include "changes/table.h"
+
+/* Tables that are remembered; beyond that all are forgotten and come again. */
+#define MAX_TABLES		4096
+
+/* Renamed tables have records under both names for a while. */
+typedef struct TableKey
+{
+	Oid			relation;
+	NameData	schema;
+	NameData	name;
+} TableKey;
+
+typedef struct TableSlot
+{
+	TableKey	key;
+	Table	   *table;
+} TableSlot;
+
+static MemoryContext context;	/* lives as long as the process */
+static HTAB *tables;
+
+static void
+relation_changed(Datum argument, Oid relation)
+{
+	HASH_SEQ_STATUS status;
+	TableSlot  *slot;
+
+	hash_seq_init(&status, tables);
+	while ((slot = hash_seq_search(&status)) != NULL)
+		if (relation == InvalidOid || slot->table->relation == relation)
+			slot->table->stale = true;
+}
+
+void
+tables_init(void)
+{
+	HASHCTL		control = {0};
+
+	context = AllocSetContextCreate(TopMemoryContext, "realtime changed tables", ALLOCSET_DEFAULT_SIZES);
+	control.keysize = sizeof(TableKey);
+	control.entrysize = sizeof(TableSlot);
+	control.hcxt = context;
+	tables = hash_create("realtime changed tables", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	CacheRegisterRelcacheCallback(relation_changed, (Datum) 0);
+}
+
+bool
+entry_names(const Entry *entry, const char *schema, const char *table)
+{
+	return (entry->what.any_schema || slice_equal(entry->schema, slice_cstring(schema))) &&
+		(entry->what.any_table || slice_equal(entry->table, slice_cstring(table)));
+}
+
+/* ---------------------------------------------------- who matches --------------------------------------------------- */
+
+static UserGroup *
+group_of(Table *table, User *user)
+{
+	ListCell   *cell;
+	UserGroup	   *group;
+
+	foreach(cell, table->groups)
+	{
+		group = lfirst(cell);
+		if (group->user == user)
+			return group;
+	}
+	group = palloc0(sizeof(UserGroup));
+	group->user = user;
+	table->groups = lappend(table->groups, group);
+	return group;
+}
+
+static bool
+has_pattern(const Entry *entry)
+{
+	for (int i = 0; i < entry->what.condition_count; i++)
+	{
+		FilterOp	op = entry->what.conditions[i].op;
+
+		if (op == FILTER_LIKE || op == FILTER_ILIKE || op == FILTER_MATCH || op == FILTER_IMATCH)
+			return true;
+	}
+	return false;
+}
+
+static void
+add_match(UserGroup *group, Subscription *subscription, Entry *entry)
+{
+	int			at;
+
+	if (group->count == group->capacity)
+	{
+		int			capacity = Max(1, group->capacity * 2);
+
+		group->matches = group->matches == NULL ? palloc(sizeof(Match) * capacity) :
+			repalloc(group->matches, sizeof(Match) * capacity);
+		group->capacity = capacity;
+	}
+
+	/* The entries of a subscription are added one after the other. */
+	for (at = group->count; at > 0; at--)
+	{
+		Match	   *before = &group->matches[at - 1];
+
+		if (before->subscription != subscription || before->entry->id <= entry->id)
+			break;
+		group->matches[at] = *before;
+	}
+	group->matches[at] = (Match) {subscription, entry, NULL, has_pattern(entry)};
+	group->has_pattern |= group->matches[at].has_pattern;
+	group->count++;
+}
+
+static void
+add_matches(Table *table, Subscription *subscription)
+{
+	MemoryContext previous = MemoryContextSwitchTo(table->context);
+	UserGroup	   *group = NULL;
+
+	for (int i = 0; i < subscription->entry_count; i++)
+	{
+		Entry	   *entry = &subscription->entries[i];
+
+		if (!entry_names(entry, table->schema, table->name))
+			continue;
+		if (group == NULL)
+			group = group_of(table, subscription->user);
+		add_match(group, subscription, entry);
+	}
+	MemoryContextSwitchTo(previous);
+}
+
+static void
+remove_matches(Table *table, Subscription *subscription)
+{
+	ListCell   *cell;
+
+	foreach(cell, table->groups)
+	{
+		UserGroup	   *group = lfirst(cell);
+		int			kept = 0;
+
+		if (group->user != subscription->user)
+			continue;
+		for (int i = 0; i < group->count; i++)
+			if (group->matches[i].subscription != subscription)
+				group->matches[kept++] = group->matches[i];
+		group->count = kept;
+		if (kept > 0)
+			return;
+		table->groups = foreach_delete_current(table->groups, cell);
+		if (group->matches != NULL)
+			pfree(group->matches);
+		pfree(group);
+		return;
+	}
+}
+
+void
+tables_add(Subscription *subscription)
+{
+	HASH_SEQ_STATUS status;
+	TableSlot  *slot;
+
+	hash_seq_init(&status, tables);
+	while ((slot = hash_seq_search(&status)) != NULL)
+		add_matches(slot->table, subscription);
+}
+
+void
+tables_remove(Subscription *subscription)
+{
+	HASH_SEQ_STATUS status;
+	TableSlot  *slot;
+
+	hash_seq_init(&status, tables);
+	while ((slot = hash_seq_search(&status)) != NULL)
+		remove_matches(slot->table, subscription);
+}
+
+/* ------------------------------------------------- tables come and go ----------------------------------------------- */
+
+/* Who matches is found out anew, too: cheaper to say than which filter belongs to whom. */
+static void
+fill(Table *table)
+{
+	dlist_iter	i;
+
+	MemoryContextReset(table->context);
+	table->stale = false;
+	table->groups = table->filters = table->views = NIL;
+	table->row = NULL;
+	dlist_foreach(i, subscriptions())
+		add_matches(table, dlist_container(Subscription, node, i.cur));
+}
+
+static void
+forget_tables(void)
+{
+	HASH_SEQ_STATUS status;
+	TableSlot  *slot;
+
+	hash_seq_init(&status, tables);
+	while ((slot = hash_seq_search(&status)) != NULL)
+	{
+		Table	   *table = slot->table;
+
+		hash_search(tables, &slot->key, HASH_REMOVE, NULL);
+		MemoryContextDelete(table->context);
+		pfree(table->schema);
+		pfree(table->name);
+		pfree(table);
+	}
+}
+
+static Table *
+make_table(const ChangeRecord *record)
+{
+	MemoryContext previous = MemoryContextSwitchTo(context);
+	Table	   *table = palloc0(sizeof(Table));
+
+	table->relation = record->relation;
+	table->schema = pstrdup(record->schema.data);
+	table->name = pstrdup(record->table.data);
+	table->context = AllocSetContextCreate(context, "realtime changed table", ALLOCSET_SMALL_SIZES);
+	table->stale = true;
+	MemoryContextSwitchTo(previous);
+	return table;
+}
+
+static Table *
+find_table(const ChangeRecord *record)
+{
+	TableKey	key;
+	TableSlot  *slot;
+
+	memset(&key, 0, sizeof(key));
+	key.relation = record->relation;
+	namestrcpy(&key.schema, record->schema.data);
+	namestrcpy(&key.name, record->table.data);
+	slot = hash_search(tables, &key, HASH_FIND, NULL);
+	if (slot == NULL)
+	{
+		Table	   *table;
+
+		if (hash_get_num_entries(tables) >= MAX_TABLES)
+			forget_tables();
+		table = make_table(record);
+		slot = hash_search(tables, &key, HASH_ENTER, NULL);
+		slot->table = table;
+	}
+	return slot->table;
+}
+
+Table *
+table_get(const ChangeRecord *record)
+{
+	Table	   *table = find_table(record);
+
+	if (table->stale || table->role_generation != role_generation())
+		fill(table);
+	table->role_generation = role_generation();
+	return table;
+}
+
+/* ------------------------------------------------ filters and columns ----------------------------------------------- */
+
+static SharedFilter *
+find_filter(Table *table, const char *key, Oid role)
+{
+	ListCell   *cell;
+	SharedFilter *filter;
+
+	foreach(cell, table->filters)
+	{
+		filter = lfirst(cell);
+		if (filter->role == role && strcmp(filter->key, key) == 0)
+			return filter;
+	}
+	filter = palloc0(sizeof(SharedFilter));
+	filter->key = pstrdup(key);
+	filter->role = role;
+	table->filters = lappend(table->filters, filter);
+	return filter;
+}
+
+/* The caller has a transaction that it can end after an error, and does. */
+static void
+make_filter(Table *table, Relation relation, Match *match, SharedFilter *filter)
+{
+	RoleSaved	saved;
+
+	role_become(filter->role, &saved);
+	filter->filter = change_filter_make(relation, filter->role, match->entry->what.conditions,
+										match->entry->what.condition_count);
+	role_return(&saved);
+}
+
+SharedFilter *
+table_filter(Table *table, Relation relation, Match *match)
+{
+	MemoryContext previous;
+
+	if (match->entry->filter_key == NULL || match->filter != NULL)
+		return match->filter;
+	previous = MemoryContextSwitchTo(table->context);
+	match->filter = find_filter(table, match->entry->filter_key, match->subscription->user->role);
+	if (match->filter->filter == NULL && match->filter->error == NULL)
+	{
+		match->filter->error = "the filter could not be prepared";
+		make_filter(table, relation, match, match->filter);
+		match->filter->error = NULL;
+	}
+	MemoryContextSwitchTo(previous);
+	return match->filter;
+}
+
+RoleView *
+table_view(Table *table, Relation relation, Oid role)
+{
+	MemoryContext previous;
+	RoleView   *view;
+	ListCell   *cell;
+
+	foreach(cell, table->views)
+	{
+		view = lfirst(cell);
+		if (view->role == role)
+			return view;
+	}
+	previous = MemoryContextSwitchTo(table->context);
+	view = palloc0(sizeof(RoleView));
+	view->role = role;
+	view->columns = readable_columns(relation, role);
+	view->whole = view->columns != NULL &&
+		pg_class_aclcheck(RelationGetRelid(relation), role, ACL_SELECT) == ACLCHECK_OK;
+	table->views = lappend(table->views, view);
+	MemoryContextSwitchTo(previous);
+	return view;
+}

@@ -1,0 +1,25 @@
+/*
+ * decoding.h
+ *	  What both decoders do in the same way: look whether the server lets them, and sleep until there is more WAL.
+ */
+#ifndef REALTIME_DECODING_H
+#define REALTIME_DECODING_H
+
+#include "access/xlogdefs.h"
+
+/*
+ * Look whether the server can decode. What takes a restart to change (wal_level, max_replication_slots) never returns; for a
+ * free slot it is waited. unavailable is told what is wrong, for clients; what says what is not delivered meanwhile, for
+ * the log. Interruptible; the second one ends the process if it is no longer wanted.
+ */
+typedef void (*DecodingUnavailable) (const char *detail);
+extern void decoding_check_server(const char *what, DecodingUnavailable unavailable);
+extern void decoding_wait_for_free_slot(const char *what, DecodingUnavailable unavailable);
+
+/*
+ * Sleep until there is more to read or so many milliseconds have passed; a commit up to this position is known of and will be
+ * flushed soon. Interruptible; ends the process if it is no longer wanted.
+ */
+extern void decoding_sleep(XLogRecPtr committed, long timeout_ms);
+
+#endif							/* REALTIME_DECODING_H */
