@@ -14,7 +14,7 @@ select * from realtime.stats;
 select * from realtime.connections;
 select * from realtime.channels;
 select * from realtime.presence;
-select * from realtime.subscription;
+select * from realtime.list_subscriptions();
 
 -- what needs no shared memory; that wal_level is too low the server says in other words from version to version
 set client_min_messages = error;
