@@ -31,6 +31,7 @@
 #include "access/policy.h"
 #include "access/policy_watch.h"
 #include "access/role.h"
+#include "access/stored_messages.h"
 #include "shared/settings.h"
 
 /* Errors of policies that are logged in a second; those above are counted. */
@@ -276,13 +277,19 @@ judge_in_time(const Question *question, Asked *asked, Answer *answer)
 	enable_timeout_after(STATEMENT_TIMEOUT, realtime_policy_timeout);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	judge_question(question, asked->topic, asked->role, answer);
+	if (question->replay_limit > 0 && answer->broadcast)
+	{
+		/* Whatever goes wrong from here on is no fault of the policies. */
+		answer->replay = REPLAY_FAILED;
+		stored_messages_publish(question, asked->topic, answer);
+	}
 	PopActiveSnapshot();
 }
 
 Answer
 message_policy_answer(const Question *question, bool *changed)
 {
-	Answer		answer = {.status = ANSWER_FAILED};
+	volatile Answer answer = {.status = ANSWER_FAILED};
 	MemoryContext previous = MemoryContextSwitchTo(question_context);
 	Asked		asked = {"", ""};
 	ErrorContextCallback callback = {error_context_stack, say_what_was_asked, &asked};
@@ -296,13 +303,14 @@ message_policy_answer(const Question *question, bool *changed)
 		StartTransactionCommand();
 		MemoryContextSwitchTo(question_context);
 		*changed = policies_changed();
-		judge_in_time(question, &asked, &answer);
+		judge_in_time(question, &asked, (Answer *) &answer);
 		disable_timeout(STATEMENT_TIMEOUT, false);
 	}
 	PG_CATCH();
 	{
 		disable_timeout(STATEMENT_TIMEOUT, false);
-		answer = (Answer) {.status = geterrcode() == ERRCODE_QUERY_CANCELED ? ANSWER_CANCELED : ANSWER_FAILED};
+		if (answer.replay != REPLAY_FAILED)
+			answer = (Answer) {.status = geterrcode() == ERRCODE_QUERY_CANCELED ? ANSWER_CANCELED : ANSWER_FAILED};
 		log_failure();
 		FlushErrorState();
 		failed = true;

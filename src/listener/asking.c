@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "listener/asking.h"
+#include "listener/broadcast.h"
 #include "listener/changes.h"
 #include "listener/input.h"
 #include "shared/settings.h"
@@ -21,6 +22,26 @@ typedef struct KeptFrame
 /* How often it is looked whether an answer is overdue, in ms. */
 #define SWEEP_INTERVAL		500
 
+/* Records one after the other, as bus_next reads them. */
+typedef struct Records
+{
+	char	   *bytes;
+	Size		len;
+	Size		size;
+	uint32		count;
+} Records;
+
+/* The messages of a join that wants stored ones. */
+typedef struct AskedReplay
+{
+	struct AskedReplay *next;	/* of all */
+	Slice		topic;			/* of its question */
+	Records		rows;			/* stored ones, that have come with the answer */
+	Records		live;			/* what comes meanwhile: all after this mark */
+	HistoryMark after;
+	bool		overflown;		/* not all, there were too many */
+} AskedReplay;
+
 typedef struct Asking
 {
 	struct Asking *next;		/* of the same connection */
@@ -36,6 +57,7 @@ typedef struct Asking
 	KeptFrame  *first;			/* what was asked for, then what came after it */
 	KeptFrame  *last;
 	uint32		frames;
+	struct AskedReplay *replay; /* NULL: no stored messages are asked for */
 	uint32		topic_len;
 	char		topic[FLEXIBLE_ARRAY_MEMBER];	/* without prefix */
 } Asking;
@@ -45,6 +67,12 @@ static void sweep(Timer *timer);
 static int	listener;
 static Asking **open_questions; /* by the lower half of the question's number */
 static Timer sweep_timer;
+
+/* The one whose answer is being handled. */
+static Asking *settled;
+static const Answer *settled_by;
+
+static AskedReplay *replays;
 
 void
 asking_init(int index)
@@ -123,6 +151,70 @@ unlink_asking(Asking *asking)
 }
 
 static void
+forget_replay(Asking *asking)
+{
+	AskedReplay **link = &replays;
+
+	if (asking->replay == NULL)
+		return;
+	while (*link != asking->replay)
+		link = &(*link)->next;
+	*link = asking->replay->next;
+	free(asking->replay->rows.bytes);
+	free(asking->replay->live.bytes);
+	free(asking->replay);
+}
+
+/* From now on what comes by for its topic is kept. False: there is no memory. */
+static bool
+begin_replay(Asking *asking)
+{
+	AskedReplay *replay = calloc(1, sizeof(AskedReplay));
+
+	if (replay == NULL)
+		return false;
+	replay->topic = topic_of(asking);
+	replay->after = history_now(replay->topic, true);
+	replay->next = replays;
+	replays = replay;
+	asking->replay = replay;
+	return true;
+}
+
+/* The join goes on waiting, for something else: what has come for it waits with it. */
+static void
+hand_on_replay(Asking *asking)
+{
+	if (settled == NULL || settled->replay == NULL)
+		return;
+	asking->replay = settled->replay;
+	asking->replay->topic = topic_of(asking);
+	settled->replay = NULL;
+}
+
+/* False: there is no memory. */
+static bool
+add_record(Records *records, const BusRecord *record)
+{
+	Size		length = bus_record_size(record);
+
+	if (records->len + length > records->size)
+	{
+		Size		size = Max(records->len + length, 2 * records->size);
+		char	   *bytes = realloc(records->bytes, size);
+
+		if (bytes == NULL)
+			return false;
+		records->bytes = bytes;
+		records->size = size;
+	}
+	bus_write_record(records->bytes + records->len, record);
+	records->len += length;
+	records->count++;
+	return true;
+}
+
+static void
 free_asking(Asking *asking)
 {
 	while (asking->first != NULL)
@@ -132,6 +224,7 @@ free_asking(Asking *asking)
 		asking->first = frame->next;
 		free(frame);
 	}
+	forget_replay(asking);
 	free(asking);
 }
 
@@ -155,12 +248,14 @@ make_asking(Connection *connection, Slice topic, AskingFor why)
 
 /* Ask, and remember who did; false: the question was refused. */
 static bool
-ask(Asking *asking, bool presence, const Token *token, Slice headers, int *retry_ms)
+ask(Asking *asking, AskingWants wants, const Token *token, Slice headers, int *retry_ms)
 {
 	Connection *connection = asking->connection;
 	Question	question = {
 		.kind = asking->why == ASKING_WRITE || asking->why == ASKING_CALLBACK ? QUESTION_WRITE : QUESTION_READ,
-		.presence = presence,
+		.presence = wants.presence,
+		.replay_limit = wants.replay_limit,
+		.replay_since = wants.replay_since,
 		.can_wait = asking->why == ASKING_AGAIN,
 		.topic = topic_of(asking),
 		.role = token_role(token),
@@ -184,7 +279,7 @@ ask(Asking *asking, bool presence, const Token *token, Slice headers, int *retry
 }
 
 bool
-asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
+asking_begin(Connection *connection, Slice topic, AskingFor why, AskingWants wants, Token *token,
 			 const Incoming *incoming, int *retry_ms)
 {
 	Asking	   *asking;
@@ -194,12 +289,13 @@ asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, 
 	asking = make_asking(connection, topic, why);
 	if (asking == NULL)
 		return false;
-	if (incoming != NULL && !keep(asking, incoming->frame, incoming->binary))
+	if ((wants.replay_limit > 0 && !begin_replay(asking)) ||
+		(incoming != NULL && !keep(asking, incoming->frame, incoming->binary)))
 	{
 		free_asking(asking);
 		return false;
 	}
-	if (!ask(asking, presence, token, connection->headers, retry_ms))
+	if (!ask(asking, wants, token, connection->headers, retry_ms))
 	{
 		if (incoming != NULL)
 			connection->kept_bytes -= incoming->frame.len;
@@ -222,7 +318,7 @@ asking_write_right(Connection *connection, Slice topic, const Token *token, Slic
 	asking->done = done;
 	asking->owner = owner;
 	asking->tag = tag;
-	if (!ask(asking, false, token, headers, retry_ms))
+	if (!ask(asking, (AskingWants) {0}, token, headers, retry_ms))
 	{
 		free_asking(asking);
 		return false;
@@ -248,6 +344,7 @@ asking_hold(Connection *connection, Slice topic, Subscription *subscription, con
 	}
 	asking->subscription = subscription;
 	subscription->asking = asking;
+	hand_on_replay(asking);
 	asking->next = connection->askings;
 	connection->askings = asking;
 	connection->held_joins++;
@@ -299,6 +396,7 @@ handle_frames(Asking *asking, const Answer *answer)
 		if (connection->state == CONNECTION_OPEN)
 			input_message(connection, slice_make(frame->bytes, frame->len), frame->binary,
 						  asked_for ? answer : NULL, asked_for ? subscription : NULL);
+		settled = NULL;
 		if (asked_for && subscription != NULL)
 			changes_unjoined(number);
 	}
@@ -321,9 +419,12 @@ settle(Asking *asking, const Answer *answer)
 		free_asking(asking);
 		return;
 	}
+	settled = asking;
+	settled_by = answer;
 	if (asking->why == ASKING_AGAIN && (channel = channel_find(connection, topic_of(asking))) != NULL)
 		channel_judged_again(channel, answer);
 	handle_frames(asking, answer);
+	settled = NULL;
 	if (asking->again && !asking_again_later(connection, topic_of(asking)))
 	{
 		channel = channel_find(connection, topic_of(asking));
@@ -379,6 +480,67 @@ asking_judge_again(Slice topic)
 	}
 }
 
+/* An authorizer that ended in the middle of them is followed by another, which begins anew: origin.self says so. */
+void
+asking_replay_row(const BusRecord *record)
+{
+	uint32		index = (uint32) record->commit_lsn;
+	Asking	   *asking = index <= realtime_max_questions ? open_questions[index] : NULL;
+
+	if (record->origin.listener != listener || asking == NULL || asking->question != record->commit_lsn ||
+		asking->replay == NULL)
+		return;
+	if (record->origin.self)
+		asking->replay->rows.len = asking->replay->rows.count = 0;
+	(void) add_record(&asking->replay->rows, record);
+}
+
+/* Most of these were asked for just now, so there are few. */
+void
+asking_broadcast(const BusRecord *record)
+{
+	for (AskedReplay *replay = replays; replay != NULL; replay = replay->next)
+	{
+		if (!record->is_private || replay->overflown || !slice_equal(replay->topic, record->topic))
+			continue;
+		replay->overflown = replay->live.len + bus_record_size(record) > (Size) realtime_client_queue_size * 1024 / 4 ||
+			!add_record(&replay->live, record);
+	}
+}
+
+static bool
+settles_replay(void)
+{
+	return settled != NULL && settled->replay != NULL;
+}
+
+Slice
+asking_rows(void)
+{
+	return settles_replay() ? slice_make(settled->replay->rows.bytes, settled->replay->rows.len) : SLICE_EMPTY;
+}
+
+uint32
+asking_rows_count(void)
+{
+	return settles_replay() ? settled->replay->rows.count : 0;
+}
+
+bool
+asking_live_since(HistoryMark mark, Slice *records)
+{
+	if (!settles_replay() || settled->replay->overflown || !history_not_after(settled->replay->after, mark))
+		return false;
+	*records = slice_make(settled->replay->live.bytes, settled->replay->live.len);
+	return true;
+}
+
+int
+asking_left_out(void)
+{
+	return settled == NULL ? 0 : settled_by->left_out;
+}
+
 void
 asking_turn(void)
 {
@@ -386,7 +548,11 @@ asking_turn(void)
 
 	while (question_next_answer(listener, &answer))
 	{
-		Asking	   *asking = open_questions[(uint32) answer.question];
+		Asking	   *asking;
+
+		if (answer.replay == REPLAY_DONE)
+			broadcast_read_until(answer.bus_position);
+		asking = open_questions[(uint32) answer.question];
 
 		if (asking != NULL && asking->question == answer.question)
 			settle(asking, &answer);

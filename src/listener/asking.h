@@ -11,6 +11,7 @@
 #define REALTIME_LISTENER_ASKING_H
 
 #include "listener/channel.h"
+#include "shared/bus.h"
 #include "shared/questions.h"
 
 /* Frames that are kept for one topic of one connection: so many, and so many bytes. */
@@ -29,6 +30,14 @@ typedef enum AskingFor
 	ASKING_CALLBACK				/* no frame: asking_write_right */
 } AskingFor;
 
+/* What is to be found out about reading besides the right to broadcasts. */
+typedef struct AskingWants
+{
+	bool		presence;
+	int			replay_limit;	/* stored messages; 0: none */
+	int64		replay_since;	/* ms since 1970 */
+} AskingWants;
+
 /* Told of an answer, outside of callbacks of libwebsockets; may ask again. */
 typedef void (*AskingDone) (void *owner, uint32 tag, const Answer *answer);
 
@@ -38,7 +47,7 @@ extern void asking_init(int listener);
  * Ask about a topic, with this token; the frame (empty for ASKING_AGAIN) is handled again when the answer is there, and
  * then finds it as incoming.answer. False: the question was refused, and *retry_ms says when to try again. The token is referenced.
  */
-extern bool asking_begin(Connection *connection, Slice topic, AskingFor why, bool presence, Token *token,
+extern bool asking_begin(Connection *connection, Slice topic, AskingFor why, AskingWants wants, Token *token,
 						 const Incoming *incoming, int *retry_ms);
 
 /*
@@ -68,6 +77,20 @@ extern bool asking_again_later(Connection *connection, Slice topic);
 
 /* The same for all questions about a topic, or about any if it is empty: what is being answered may be out of date. */
 extern void asking_judge_again(Slice topic);
+
+/* A BUS_REPLAY has come by. */
+extern void asking_replay_row(const BusRecord *record);
+
+/* While an answer is handled: the stored messages that came with it, for bus_next, how many, and how many did not fit. */
+extern Slice asking_rows(void);
+extern uint32 asking_rows_count(void);
+extern int	asking_left_out(void);
+
+/* Likewise: what has come live since the question was asked, if that is all after this mark. */
+extern bool asking_live_since(HistoryMark mark, Slice *records);
+
+/* A broadcast has come by: joins that wait for stored messages get it after them. */
+extern void asking_broadcast(const BusRecord *record);
 
 /* Handle the answers that have come, once per turn, outside of callbacks. */
 extern void asking_turn(void);

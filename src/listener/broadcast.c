@@ -15,6 +15,7 @@
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
+#include "listener/resume.h"
 #include "listener/rights.h"
 #include "listener/tally.h"
 #include "shared/bus.h"
@@ -28,6 +29,9 @@
 /* Bytes of the bus that are read at a time, unless a record is larger. */
 #define READ_CHUNK			(256 * 1024)
 
+/* Longest metadata of a message. */
+#define METADATA_BOUND		(64 + RESUME_META_BOUND)
+
 /* The bus takes records that are this much longer than the longest payload, so a payload within the limit fits. */
 static BusReader reader;
 static char *buffer;
@@ -38,9 +42,9 @@ typedef struct Fanout
 {
 	const BusRecord *record;
 	Topic	   *topic;
-	bool		made[2];		/* by vsn - PHX_V1 */
-	Frame	   *frames[2];		/* NULL: not deliverable, or no memory */
-	bool		failed[2];		/* no memory */
+	bool		made[4];		/* by vsn - PHX_V1, + 2 with its mark */
+	Frame	   *frames[4];		/* NULL: not deliverable, or no memory */
+	bool		failed[4];		/* no memory */
 } Fanout;
 
 void
@@ -188,53 +192,71 @@ broadcast_tell_refusals(Channel *channel)
 
 /* ------------------------------------------------ to the members ------------------------------------------------ */
 
-/* The metadata of a row of realtime.messages: {"id":UUID}. */
-static Slice
-metadata(const BusRecord *record, char *text, Size size)
+void
+broadcast_write_id(Writer *w, const BusRecord *record)
 {
 	static const char hex[] = "0123456789abcdef";
-	Writer		w = writer_fixed(text, size);
 
-	if (!record->has_id)
-		return SLICE_EMPTY;
-	writer_literal(&w, "{\"id\":\"");
 	for (int i = 0; i < 16; i++)
 	{
 		if (i == 4 || i == 6 || i == 8 || i == 10)
-			writer_char(&w, '-');
-		writer_char(&w, hex[record->id[i] >> 4]);
-		writer_char(&w, hex[record->id[i] & 0xF]);
+			writer_char(w, '-');
+		writer_char(w, hex[record->id[i] >> 4]);
+		writer_char(w, hex[record->id[i] & 0xF]);
 	}
-	writer_literal(&w, "\"}");
+}
+
+/* The metadata of a row of realtime.messages, {"id":UUID}, and of a message with its mark. */
+static Slice
+metadata(const BusRecord *record, bool marked, char *text, Size size)
+{
+	Writer		w = writer_fixed(text, size);
+
+	if (!record->has_id && !marked)
+		return SLICE_EMPTY;
+	writer_char(&w, '{');
+	if (record->has_id)
+	{
+		writer_literal(&w, "\"id\":\"");
+		broadcast_write_id(&w, record);
+		writer_char(&w, '"');
+	}
+	if (record->has_id && marked)
+		writer_char(&w, ',');
+	if (marked)
+		resume_write_mark(&w, record->mark.epoch, record->mark.seq);
+	writer_char(&w, '}');
 	return writer_written(&w);
 }
 
 /* Write the record for one protocol version. */
 static PhxForm
-write_record(Writer *w, int vsn, const Fanout *fanout)
+write_record(Writer *w, int vsn, bool marked, const Fanout *fanout)
 {
 	const BusRecord *record = fanout->record;
-	char		id[64];
+	char		text[METADATA_BOUND];
 
 	if (record->form == BUS_FORM_TEXT)
 	{
-		phx_write_push(w, vsn, SLICE_EMPTY, phx_topic_text(topic_full(fanout->topic)), SLICE_LITERAL("broadcast"),
-					   record->payload);
+		Slice		payload = marked ? resume_payload(record) : record->payload;
+
+		w->failed = w->failed || payload.len == 0;
+		phx_write_push(w, vsn, SLICE_EMPTY, phx_topic_text(topic_full(fanout->topic)), SLICE_LITERAL("broadcast"), payload);
 		return PHX_FORM_TEXT;
 	}
 	return phx_write_user_broadcast(w, vsn, topic_full(fanout->topic), record->event,
-									metadata(record, id, sizeof(id)), record->form == BUS_FORM_BINARY,
+									metadata(record, marked, text, sizeof(text)), record->form == BUS_FORM_BINARY,
 									record->payload);
 }
 
 /* The frame for one protocol version, made when the first member needs it. */
 static void
-make_frame(Fanout *fanout, int vsn)
+make_frame(Fanout *fanout, int i)
 {
-	int			i = vsn - PHX_V1;
 	const BusRecord *record = fanout->record;
-	Writer	   *w = frame_begin(phx_bound(0, fanout->topic->full_len + record->event.len, record->payload.len + 64));
-	PhxForm		form = write_record(w, vsn, fanout);
+	Writer	   *w = frame_begin(phx_bound(0, fanout->topic->full_len + record->event.len,
+										  record->payload.len + METADATA_BOUND));
+	PhxForm		form = write_record(w, PHX_V1 + i % 2, i >= 2, fanout);
 
 	fanout->made[i] = true;
 	if (form == PHX_FORM_NONE)
@@ -246,17 +268,35 @@ make_frame(Fanout *fanout, int vsn)
 static void
 deliver(Fanout *fanout, Channel *channel)
 {
-	int			i = channel->connection->vsn - PHX_V1;
+	int			i = channel->connection->vsn - PHX_V1 + (channel->marked ? 2 : 0);
 
 	if (channel->connection->state != CONNECTION_OPEN || !channel->read_broadcast)
 		return;
+	if ((channel->begins || channel->replayed_count > 0) && resume_keeps_back(channel, fanout->record))
+		return;
 	if (!fanout->made[i])
-		make_frame(fanout, channel->connection->vsn);
+		make_frame(fanout, i);
 	if (fanout->frames[i] != NULL || fanout->failed[i])
 	{
 		output_queue(channel->connection, fanout->frames[i]);
 		tally(COUNTER_DELIVERIES, 1);
 	}
+}
+
+static void
+forget_frames(Fanout *fanout)
+{
+	for (int i = 0; i < lengthof(fanout->frames); i++)
+		frame_unref(fanout->frames[i]);
+}
+
+void
+broadcast_to(Channel *channel, const BusRecord *record)
+{
+	Fanout		fanout = {.record = record, .topic = channel->topic};
+
+	deliver(&fanout, channel);
+	forget_frames(&fanout);
 }
 
 Channel *
@@ -293,8 +333,7 @@ fan_out(const BusRecord *record)
 			if (member != sender || record->origin.self)
 				deliver(&fanout, member);
 		}
-		frame_unref(fanout.frames[0]);
-		frame_unref(fanout.frames[1]);
+		forget_frames(&fanout);
 	}
 	if (sender != NULL)
 	{
@@ -387,6 +426,7 @@ handle_record(const BusRecord *record)
 	switch ((BusKind) record->kind)
 	{
 		case BUS_BROADCAST:
+			asking_broadcast(record);
 			fan_out(record);
 			break;
 		case BUS_DATABASE_WAITING:
@@ -397,6 +437,9 @@ handle_record(const BusRecord *record)
 			break;
 		case BUS_GAP:
 			gap(record);
+			break;
+		case BUS_REPLAY:
+			asking_replay_row(record);
 			break;
 		case BUS_REAUTHORIZE:
 			reauthorize(record);
@@ -457,6 +500,13 @@ broadcast_read_bus(void)
 		handle_record(&record);
 	presence_flush();
 	return length > 0;
+}
+
+void
+broadcast_read_until(uint64 position)
+{
+	while (reader.position < position && broadcast_read_bus())
+		;
 }
 
 bool

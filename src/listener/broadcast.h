@@ -27,6 +27,15 @@ extern bool broadcast_bus_has_news(void);
  */
 extern void broadcast_settle(Channel *channel);
 
+/* Read on until all that was published before this position has been read. */
+extern void broadcast_read_until(uint64 position);
+
+/* Deliver a record to one member of its topic. */
+extern void broadcast_to(Channel *channel, const BusRecord *record);
+
+/* The id of a row of realtime.messages, as text. */
+extern void broadcast_write_id(Writer *w, const BusRecord *record);
+
 /* The channel that has put this record on the bus, if it is one of this listener's and still there; else NULL. */
 extern Channel *broadcast_sender(const BusRecord *record);
 

@@ -109,6 +109,7 @@ channel_drop(Channel *channel)
 	topic_leave(channel);
 	wheel_cancel(&channel->timer);
 	token_unref(channel->token);
+	free(channel->replayed);
 	free(channel);
 }
 

@@ -58,6 +58,11 @@ typedef struct Channel
 
 	bool		self;
 	bool		ack;
+	bool		marked;			/* gets epoch and seq in the meta of messages */
+	bool		begins;			/* what is not after begin was sent before it, or was sent to it already; resume.c */
+	HistoryMark begin;
+	uint8		(*replayed)[16];	/* ids of stored messages that it has got */
+	uint32		replayed_count;
 	bool		presence_enabled;
 	bool		presence_gated; /* private, and joined without presence: its diffs are pushes of its own (PROTOCOL 2.2) */
 	bool		awaits_state;	/* is to get presence_state, and has not yet: no diffs until then */

@@ -13,6 +13,8 @@
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
+#include "listener/replay.h"
+#include "listener/resume.h"
 #include "listener/tally.h"
 #include "shared/settings.h"
 #include "wire/join.h"
@@ -134,8 +136,10 @@ check_policies(Join *join)
 
 	if (answer == NULL)
 	{
-		join->waits = asking_begin(join->connection, join->name, ASKING_JOIN,
-								   join->config.presence_enabled || realtime_presence_enabled, join->token, join->incoming, &retry_ms);
+		AskingWants wants = {.presence = join->config.presence_enabled || realtime_presence_enabled};
+
+		replay_ask(&join->config, &wants);
+		join->waits = asking_begin(join->connection, join->name, ASKING_JOIN, wants, join->token, join->incoming, &retry_ms);
 		return join->waits ? NULL : refusal_with(join, "", too_many_requests(text, retry_ms));
 	}
 	switch (answer->status)
@@ -151,7 +155,7 @@ check_policies(Join *join)
 		return refusal_with(join, "Unauthorized: You do not have permissions to read from this Channel topic: ", join->name);
 	if (join->config.has_replay && !answer->broadcast)
 		return refusal_with(join, "Unauthorized: You do not have permissions to read from this Channel topic: ", join->name);
-	return NULL;
+	return replay_refusal(&join->config, answer);
 }
 
 /* All checks, in the order of PROTOCOL 3.4. NULL: the join may go on, or waits; else its refusal. */
@@ -271,9 +275,11 @@ reply_joined(Channel *channel, Join *join)
 	char	   *buffer;
 
 	join_write_response(&measure, changes);
+	measure.len += RESUME_REPLY_BOUND;
 	buffer = malloc(measure.len);
 	response = writer_fixed(buffer, measure.len);
 	join_write_response(&response, changes);
+	resume_write_reply(channel, &response);
 	if (response.failed)
 		output_queue(channel->connection, NULL);
 	else
@@ -299,8 +305,6 @@ static void
 after_join(Channel *channel, Join *join)
 {
 	warn_of_config(channel, join->config.warnings);
-	if (join->config.has_replay)
-		channel_system(channel, SLICE_LITERAL("system"), false, SLICE_LITERAL("Replay is not available yet"));
 	if (channel->subscription != NULL)
 		changes_tell(channel);
 	else if (join->too_large)
@@ -365,7 +369,9 @@ channel_join(Connection *connection, const Incoming *incoming)
 		connection_joined(connection);
 		if (incoming->subscription != NULL)
 			changes_joined(channel, incoming->subscription);
+		resume_begin(channel, &join.config, incoming->answer);
 		reply_joined(channel, &join);
+		resume_send(channel);
 	}
 	token_unref(join.token);
 	if (join.old != NULL && wjson_type(join.old->join_ref) != WJSON_NULL)

@@ -145,7 +145,7 @@ enable(Channel *channel, Incoming *incoming)
 	}
 	if (answer == NULL)
 	{
-		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_PRESENCE, true, channel->token,
+		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_PRESENCE, (AskingWants) {.presence = true}, channel->token,
 						  incoming, &retry_ms))
 			refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
 		return false;

@@ -92,7 +92,7 @@ channel_judge_due(Channel *channel)
 	channel->judge_at = 0;
 	if (asking_again_later(channel->connection, topic_name(channel->topic)))
 		return;
-	if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_AGAIN, channel->presence_enabled,
+	if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_AGAIN, (AskingWants) {.presence = channel->presence_enabled},
 					  channel->token, NULL, &retry_ms))
 		judge_in(channel, retry_ms + channel->number % JUDGE_SPREAD);
 }
@@ -137,7 +137,7 @@ channel_judge_token(Channel *channel, Token *token, const Incoming *incoming)
 
 	if (answer == NULL)
 	{
-		if (asking_begin(channel->connection, topic_name(channel->topic), ASKING_REFRESH, channel->presence_enabled,
+		if (asking_begin(channel->connection, topic_name(channel->topic), ASKING_REFRESH, (AskingWants) {.presence = channel->presence_enabled},
 						 token, incoming, &retry_ms))
 			return false;
 		if (retry_ms == 0)
@@ -182,7 +182,7 @@ channel_may_write(Channel *channel, const Right *right, const Incoming *incoming
 	{
 		if (answer == NULL)
 		{
-			if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, channel->presence_enabled,
+			if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, (AskingWants) {.presence = channel->presence_enabled},
 							  channel->token, incoming, &retry_ms))
 				refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
 			return false;

@@ -39,6 +39,8 @@ typedef struct RingRecord
 	uint32		channel;
 	uint64		commit_lsn;
 	int64		committed_at;
+	uint64		epoch;
+	uint64		seq;
 	uint32		topic;			/* lengths, in the order of the bytes that follow */
 	uint32		event;
 	uint32		ref;
@@ -72,6 +74,7 @@ static Bus *bus;
 
 /* Producer, between bus_begin and bus_end: where the next record goes. */
 static uint64 producing_at;
+static TimestampTz producing_since;
 static bool produced;
 
 /* Decoder: position at which each reader was when waiting for it was given up. */
@@ -149,7 +152,52 @@ bus_begin(void)
 {
 	LWLockAcquire(realtime_lock(LOCK_BUS), LW_EXCLUSIVE);
 	producing_at = pg_atomic_read_u64(&bus->end);
+	producing_since = GetCurrentTimestamp();
 	produced = false;
+}
+
+void
+bus_write_record(char *memory, const BusRecord *record)
+{
+	RingRecord *to = (RingRecord *) memory;
+	char	   *bytes;
+
+	to->length = bus_record_size(record);
+	to->kind = record->kind;
+	to->form = record->form;
+	to->flags = (record->is_private ? FLAG_PRIVATE : 0) | (record->has_id ? FLAG_ID : 0) |
+		(record->origin.self ? FLAG_SELF : 0) | (record->origin.ack ? FLAG_ACK : 0);
+	to->node = record->node;
+	to->listener = record->origin.listener;
+	to->connection = record->origin.connection;
+	to->connection_generation = record->origin.connection_generation;
+	to->channel = record->origin.channel;
+	to->commit_lsn = record->commit_lsn;
+	to->committed_at = record->committed_at;
+	to->epoch = record->mark.epoch;
+	to->seq = record->mark.seq;
+	to->topic = record->topic.len;
+	to->event = record->event.len;
+	to->ref = record->ref.len;
+	to->join_ref = record->join_ref.len;
+	to->payload = record->payload.len;
+	memcpy(to->id, record->id, sizeof(to->id));
+	bytes = put((char *) (to + 1), record->topic);
+	bytes = put(bytes, record->event);
+	bytes = put(bytes, record->ref);
+	bytes = put(bytes, record->join_ref);
+	put(bytes, record->payload);
+}
+
+/* Broadcasts get their number here, and are kept; after a gap nobody can be given all that came. */
+static void
+append_broadcast(RingRecord *to, const BusRecord *record)
+{
+	HistoryMark mark = history_number(record->topic, record->is_private);
+
+	to->epoch = mark.epoch;
+	to->seq = mark.seq;
+	history_keep((const char *) to, to->length, record->has_id ? record->id : NULL, producing_since);
 }
 
 bool
@@ -158,7 +206,6 @@ bus_append(const BusRecord *record)
 	Size		length = bus_record_size(record);
 	Size		left = bus->size - producing_at % bus->size;
 	RingRecord *to;
-	char	   *bytes;
 
 	if (length > bus_max_record())
 		return false;
@@ -173,29 +220,11 @@ bus_append(const BusRecord *record)
 	}
 	make_room(length);
 	to = record_at(producing_at);
-	to->length = length;
-	to->kind = record->kind;
-	to->form = record->form;
-	to->flags = (record->is_private ? FLAG_PRIVATE : 0) | (record->has_id ? FLAG_ID : 0) |
-		(record->origin.self ? FLAG_SELF : 0) | (record->origin.ack ? FLAG_ACK : 0);
-	to->node = record->node;
-	to->listener = record->origin.listener;
-	to->connection = record->origin.connection;
-	to->connection_generation = record->origin.connection_generation;
-	to->channel = record->origin.channel;
-	to->commit_lsn = record->commit_lsn;
-	to->committed_at = record->committed_at;
-	to->topic = record->topic.len;
-	to->event = record->event.len;
-	to->ref = record->ref.len;
-	to->join_ref = record->join_ref.len;
-	to->payload = record->payload.len;
-	memcpy(to->id, record->id, sizeof(to->id));
-	bytes = put((char *) (to + 1), record->topic);
-	bytes = put(bytes, record->event);
-	bytes = put(bytes, record->ref);
-	bytes = put(bytes, record->join_ref);
-	put(bytes, record->payload);
+	bus_write_record((char *) to, record);
+	if (record->kind == BUS_BROADCAST)
+		append_broadcast(to, record);
+	else if (record->kind == BUS_GAP)
+		history_break(record->topic);
 	producing_at += length;
 	produced = true;
 	return true;
@@ -347,6 +376,12 @@ bus_read(BusReader *reader, char *buffer, Size size, uint64 *lapped)
 	return copied;
 }
 
+uint64
+bus_position(void)
+{
+	return pg_atomic_read_u64(&bus->end);
+}
+
 bool
 bus_has_news(const BusReader *reader)
 {
@@ -384,6 +419,7 @@ bus_next(const char *buffer, Size length, Size *offset, BusRecord *record)
 	record->origin.channel = from->channel;
 	record->commit_lsn = from->commit_lsn;
 	record->committed_at = from->committed_at;
+	record->mark = (HistoryMark) {from->epoch, from->seq};
 	record->topic = take(&bytes, from->topic);
 	record->event = take(&bytes, from->event);
 	record->ref = take(&bytes, from->ref);

@@ -19,6 +19,7 @@
 #include "access/xlogdefs.h"
 #include "datatype/timestamp.h"
 
+#include "shared/history.h"
 #include "wire/slice.h"
 
 typedef enum BusKind
@@ -34,6 +35,7 @@ typedef enum BusKind
 	BUS_PRESENCE_GONE,			/* nobody of origin.listener is present any more */
 	BUS_PRESENCE_ASK,			/* origin.listener wants to know who is; form 1: it has just started */
 	BUS_PRESENCE_TOLD,			/* origin.listener has told listener number origin.channel of all of its own */
+	BUS_REPLAY,					/* a stored message for the join that asked question number commit_lsn of origin.listener */
 	BUS_REAUTHORIZE,			/* judge the members of this topic again (topic empty: of every private topic) */
 	BUS_CHANGES_ASK,			/* the changes worker has started: listeners send what their channels subscribe */
 	BUS_CHANGES_ANSWER,			/* to origin's subscription: form says what, payload is the text of a BUS_ANSWER_REFUSED or _ERROR */
@@ -96,6 +98,7 @@ typedef struct BusRecord
 	BusOrigin	origin;
 	XLogRecPtr	commit_lsn;		/* InvalidXLogRecPtr if it does not come from the WAL */
 	TimestampTz committed_at;	/* 0 if it does not come from the WAL */
+	HistoryMark mark;			/* number of a BUS_BROADCAST in its topic, given by bus_append */
 	Slice		topic;			/* without "realtime:" */
 	Slice		event;
 	Slice		payload;
@@ -132,6 +135,9 @@ extern Size bus_max_record(void);
 /* Bytes that this record would take. */
 extern Size bus_record_size(const BusRecord *record);
 
+/* Write it to memory of that size, aligned to 8, as bus_next reads it. */
+extern void bus_write_record(char *to, const BusRecord *record);
+
 /*
  * Publish in three steps, so that a batch costs one lock and one wake-up: bus_begin takes the lock, bus_append copies
  * one record (false: larger than bus_max_record, nothing was done), bus_end lets go and wakes the listeners. Between
@@ -165,6 +171,9 @@ extern void bus_reader_attach(BusReader *reader, int listener);
  * they were read, else 0.
  */
 extern Size bus_read(BusReader *reader, char *buffer, Size size, uint64 *lapped);
+
+/* The end of the ring: who has read as far has read all that was published before. One atomic read. */
+extern uint64 bus_position(void);
 
 /* Is there something to read? One atomic read. */
 extern bool bus_has_news(const BusReader *reader);

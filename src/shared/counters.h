@@ -35,6 +35,10 @@
 	X(CHANGE_VERDICTS, "change_verdicts") \
 	X(CHANGE_ERRORS, "change_errors") \
 	X(CHANGE_GAPS, "change_gaps") \
+	X(RESUMED, "resumed") \
+	X(RESUMES_REFUSED, "resumes_refused") \
+	X(TOPICS_EVICTED, "topics_evicted") \
+	X(REPLAYS, "replays") \
 	X(WAL_RECORDS_READ, "wal_records_read") \
 	X(WAL_RECORDS_SKIPPED, "wal_records_skipped") \
 	X(PARTITIONS, "partitions") /* gauge */ \

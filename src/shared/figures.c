@@ -6,6 +6,7 @@
 
 #include "shared/bus.h"
 #include "shared/figures.h"
+#include "shared/history.h"
 #include "shared/questions.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -28,6 +29,11 @@ static const struct
 	{"listeners", &realtime_listeners, 1, FIGURE_PLAIN},
 	{"authorizers", &realtime_authorizers, 1, FIGURE_PLAIN},
 	{"bus_size", &realtime_bus_size, MB, FIGURE_BYTES},
+	{"history_memory", &realtime_history_memory, MB, FIGURE_BYTES},
+	{"max_topics", &realtime_max_topics, 1, FIGURE_PLAIN},
+	{"history_size", &realtime_history_size, 1, FIGURE_PLAIN},
+	{"history_ttl", &realtime_history_ttl, 1, FIGURE_MILLISECONDS},
+	{"replay_limit", &realtime_replay_limit, 1, FIGURE_PLAIN},
 	{"max_questions", &realtime_max_questions, 1, FIGURE_PLAIN},
 	{"max_questions_per_client", &realtime_max_questions_per_client, 1, FIGURE_PLAIN},
 	{"policy_timeout", &realtime_policy_timeout, 1, FIGURE_MILLISECONDS},
@@ -83,6 +89,26 @@ decoder_lag(void)
 }
 
 static uint64
+history_topics(void)
+{
+	uint64		topics;
+	uint64		bytes;
+
+	history_load(&topics, &bytes);
+	return topics;
+}
+
+static uint64
+history_used(void)
+{
+	uint64		topics;
+	uint64		bytes;
+
+	history_load(&topics, &bytes);
+	return bytes;
+}
+
+static uint64
 questions_open(void)
 {
 	int			open;
@@ -119,6 +145,8 @@ static const Gauge gauges[] =
 {
 	{"bus_lag", FIGURE_BYTES, bus_lag, "Bytes of the bus that the listener furthest behind has still to read."},
 	{"decoder_lag", FIGURE_BYTES, decoder_lag, "Bytes of flushed WAL that the message decoder has still to deliver."},
+	{"history_topics", FIGURE_PLAIN, history_topics, "Topics whose messages are numbered."},
+	{"history_used", FIGURE_BYTES, history_used, "Bytes of the memory for the last messages of topics that are in use."},
 	{"questions_open", FIGURE_PLAIN, questions_open, "Questions to the authorizers that are not settled yet."},
 	{"questions_waiting", FIGURE_PLAIN, questions_waiting, "Questions that no authorizer has taken yet."},
 	{"question_time", FIGURE_MICROSECONDS, question_time, "Mean time that the policies of one question took of late."},

@@ -360,6 +360,8 @@ question_take(int authorizer, Question *question, char *buffer)
 		asked->slot = index;
 		asked->since = now;
 		*question = slot->question;
+		question->number = number_of(index);
+		question->listener = slot->listener;
 		memcpy(buffer, slot->body, question->topic.len + question->role.len + question->sub.len +
 			   question->claims.len + question->headers.len);
 	}

@@ -16,6 +16,7 @@
 
 #include "datatype/timestamp.h"
 
+#include "shared/history.h"
 #include "wire/slice.h"
 
 /* Topic, role, sub, claims and headers of one question together, in bytes. */
@@ -36,12 +37,16 @@ typedef struct Question
 {
 	QuestionKind kind;
 	bool		presence;		/* judge presence too */
+	int			replay_limit;	/* read: at most so many stored messages are wanted; 0: none */
+	int64		replay_since;	/* ms since 1970 */
 	bool		can_wait;		/* refused already when half of the slots are taken, so that others find one */
 	Slice		topic;			/* without "realtime:" */
 	Slice		role;
 	Slice		sub;			/* empty if the token has none */
 	Slice		claims;			/* JSON object */
 	Slice		headers;		/* JSON object, or empty */
+	uint64		number;			/* filled in by question_take, as the next */
+	int			listener;
 } Question;
 
 typedef enum AnswerStatus
@@ -52,6 +57,13 @@ typedef enum AnswerStatus
 	ANSWER_BUSY					/* not judged: too many questions wait; retry_ms says when to try again */
 } AnswerStatus;
 
+typedef enum ReplayStatus
+{
+	REPLAY_NONE,				/* not asked for, or not allowed */
+	REPLAY_DONE,				/* the messages are on the bus, as BUS_REPLAY, oldest first */
+	REPLAY_FAILED
+} ReplayStatus;
+
 typedef struct Answer
 {
 	uint64		question;		/* what question_ask returned */
@@ -60,6 +72,11 @@ typedef struct Answer
 	bool		broadcast;
 	bool		presence;
 	int			retry_ms;
+	ReplayStatus replay;
+	uint32		replayed;		/* that many are */
+	int			left_out;		/* newest ones that fit were taken, and so many did not */
+	uint64		bus_position;	/* who has read as far has seen them */
+	HistoryMark mark;			/* what comes after this is not among them */
 } Answer;
 
 extern Size questions_shmem_size(void);

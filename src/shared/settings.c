@@ -28,6 +28,8 @@ int			realtime_listeners;
 int			realtime_authorizers;
 int			realtime_max_questions;
 int			realtime_bus_size;
+int			realtime_history_memory;
+int			realtime_max_topics;
 char	   *realtime_jwt_secret = "";
 char	   *realtime_jwks_file;
 char	   *realtime_claim_validators;
@@ -59,6 +61,9 @@ int			realtime_max_wal_retained;
 char	   *realtime_publication;
 int			realtime_changes_backlog;
 bool		realtime_judge_deletes;
+int			realtime_history_size;
+int			realtime_history_ttl;
+int			realtime_replay_limit;
 bool		realtime_ssl;
 char	   *realtime_ssl_cert_file;
 char	   *realtime_ssl_key_file;
@@ -85,6 +90,7 @@ static void define_access(void);
 static void define_limits(void);
 static void define_queues(void);
 static void define_presence(void);
+static void define_history(void);
 
 void
 settings_define(bool preloaded)
@@ -102,6 +108,7 @@ settings_define(bool preloaded)
 	define_queues();
 	define_access();
 	define_presence();
+	define_history();
 
 	DefineCustomStringVariable("realtime.allowed_roles",
 							   "Roles that a token may select.",
@@ -320,6 +327,33 @@ define_presence(void)
 	DefineCustomIntVariable("realtime.client_timeout",
 							"A client that is present and does not answer is gone so long after its last byte.",
 							NULL, &realtime_client_timeout, 9000, 200, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
+static void
+define_history(void)
+{
+	DefineCustomIntVariable("realtime.history_memory",
+							"Shared memory for the last messages of all topics.",
+							"The oldest make room for new ones.",
+							&realtime_history_memory, 64, 1, 65536, PGC_POSTMASTER, GUC_UNIT_MB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_topics",
+							"Topics whose messages are numbered and kept at a time.",
+							"The one that was quiet for longest makes room for another. Each takes 64 bytes of shared memory.",
+							&realtime_max_topics, 100000, 16, 10000000, PGC_POSTMASTER, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.history_size",
+							"Last messages of a topic that are kept.",
+							NULL, &realtime_history_size, 100, 0, 10000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.history_ttl",
+							"How long they are kept.",
+							NULL, &realtime_history_ttl, 5 * 60 * 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.replay_limit",
+							"Stored messages that a join may have replayed.",
+							NULL, &realtime_replay_limit, 25, 1, 1000, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 }
 

@@ -22,6 +22,8 @@ extern int	realtime_listeners;
 extern int	realtime_authorizers;
 extern int	realtime_max_questions;
 extern int	realtime_bus_size;			/* MB */
+extern int	realtime_history_memory;	/* MB */
+extern int	realtime_max_topics;
 
 /* reload with SIGHUP */
 extern char *realtime_jwt_secret;		/* '' or at least REALTIME_MIN_SECRET bytes */
@@ -55,6 +57,9 @@ extern int	realtime_max_wal_retained;	/* MB */
 extern char *realtime_publication;
 extern int	realtime_changes_backlog;	/* MB */
 extern bool realtime_judge_deletes;
+extern int	realtime_history_size;	/* records per topic */
+extern int	realtime_history_ttl;	/* ms */
+extern int	realtime_replay_limit;	/* messages */
 extern bool realtime_ssl;
 extern char *realtime_ssl_cert_file;	/* '': the server's own */
 extern char *realtime_ssl_key_file;		/* '': the server's own */

@@ -13,6 +13,7 @@
 #include "shared/change_requests.h"
 #include "shared/change_stream.h"
 #include "shared/counters.h"
+#include "shared/history.h"
 #include "shared/histograms.h"
 #include "shared/inspect.h"
 #include "shared/message_files.h"
@@ -42,6 +43,7 @@ static ShmemPart parts[MAX_PARTS] =
 	{counters_shmem_size, counters_shmem_init},
 	{registry_shmem_size, registry_shmem_init},
 	{bus_shmem_size, bus_shmem_init},
+	{history_shmem_size, history_shmem_init},
 	{replication_shmem_size, replication_shmem_init},
 	{message_files_shmem_size, message_files_shmem_init},
 	{inspect_shmem_size, inspect_shmem_init},
@@ -51,7 +53,7 @@ static ShmemPart parts[MAX_PARTS] =
 	{change_stream_shmem_size, change_stream_shmem_init},
 	{histograms_shmem_size, histograms_shmem_init},
 };
-static int	part_count = 11;
+static int	part_count = 12;
 
 void
 shmem_add_part(Size (*size) (void), void (*init) (void))

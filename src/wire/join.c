@@ -83,13 +83,13 @@ read_broadcast(Slice broadcast, JoinConfig *out)
 {
 	static const Slice names[] = {
 		SLICE_INIT("ack"), SLICE_INIT("self"), SLICE_INIT("replication_ready"),
-		SLICE_INIT("replay"),
+		SLICE_INIT("replay"), SLICE_INIT("resume"),
 	};
-	Slice		values[4];
+	Slice		values[5];
 
 	if (is_absent(broadcast))
 		return NULL;
-	if (!wjson_members(broadcast, names, values, 4))
+	if (!wjson_members(broadcast, names, values, 5))
 		return REFUSED "config.broadcast: expected an object";
 	out->broadcast_ack = boolean_or_default(values[0], out, JOIN_BAD_ACK);
 	out->broadcast_self = boolean_or_default(values[1], out, JOIN_BAD_SELF);
@@ -98,6 +98,8 @@ read_broadcast(Slice broadcast, JoinConfig *out)
 		out->replication_ready = true;
 	out->has_replay = values[3].len > 0;
 	out->replay = values[3];
+	if (!resume_parse(values[4], &out->resume))
+		out->warnings |= JOIN_BAD_RESUME;
 	return NULL;
 }
 
@@ -251,6 +253,35 @@ join_parse(Slice payload, char *scratch_buffer, size_t scratch_size, JoinConfig 
 	return refusal;
 }
 
+/* The year 9999 ends there. */
+#define MAX_SINCE	INT64_C(253402300799999)
+
+/* Which stored messages a client wants. */
+JoinReplay
+join_replay(Slice replay, int max, int64_t *since, int *limit)
+{
+	static const Slice names[] = {SLICE_INIT("since"), SLICE_INIT("limit")};
+	Slice		values[2];
+	int64_t		number;
+
+	if (!wjson_members(replay, names, values, 2))
+		return JOIN_REPLAY_NONE;
+	if (!wjson_number_int64(values[0], since) || *since > MAX_SINCE)
+		return JOIN_REPLAY_BAD;
+	if (*since < 0)
+		*since = 0;
+	*limit = max;
+	if (is_absent(values[1]))
+		return JOIN_REPLAY_ASKED;
+	if (!wjson_number_is_integer(values[1]))
+		return JOIN_REPLAY_BAD;
+	if (wjson_number_int64(values[1], &number))
+		*limit = number < 1 ? 1 : number > max ? max : (int) number;
+	else if (values[1].data[0] == '-')
+		*limit = 1;
+	return JOIN_REPLAY_ASKED;
+}
+
 /* Name the members whose value was not what it should be. */
 void
 join_write_warning(Writer *w, unsigned warnings)
@@ -263,6 +294,7 @@ join_write_warning(Writer *w, unsigned warnings)
 		{JOIN_BAD_ACK, "config.broadcast.ack: expected a boolean"},
 		{JOIN_BAD_SELF, "config.broadcast.self: expected a boolean"},
 		{JOIN_BAD_REPLICATION_READY, "config.broadcast.replication_ready: expected a boolean"},
+		{JOIN_BAD_RESUME, "config.broadcast.resume: expected {} or an epoch and a seq"},
 		{JOIN_BAD_PRESENCE, "config.presence: expected an object"},
 		{JOIN_BAD_PRESENCE_ENABLED, "config.presence.enabled: expected a boolean"},
 		{JOIN_BAD_PRESENCE_GRACE, "config.presence.grace_ms: expected milliseconds"},

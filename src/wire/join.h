@@ -15,6 +15,7 @@
 #define REALTIME_WIRE_JOIN_H
 
 #include "json.h"
+#include "resume.h"
 
 /* Most entries of postgres_changes in one join; more refuse it. */
 #define JOIN_MAX_CHANGES	1000
@@ -33,7 +34,8 @@ typedef enum JoinWarning
 	JOIN_BAD_POSTGRES_CHANGES = 1 << 5,
 	JOIN_BAD_ACCESS_TOKEN = 1 << 6,
 	JOIN_BAD_USER_TOKEN = 1 << 7,
-	JOIN_BAD_PRESENCE_GRACE = 1 << 8
+	JOIN_BAD_PRESENCE_GRACE = 1 << 8,
+	JOIN_BAD_RESUME = 1 << 9
 } JoinWarning;
 
 typedef struct JoinConfig
@@ -44,7 +46,8 @@ typedef struct JoinConfig
 	bool		broadcast_self;
 	bool		replication_ready;	/* also for the string "false", as recorded */
 	bool		has_replay;		/* the key is there, with whatever value */
-	Slice		replay;			/* JSON token */
+	Slice		replay;			/* JSON token; see join_replay() */
+	ResumeRequest resume;
 
 	bool		presence_enabled;
 	bool		has_presence_key;	/* false: the server makes one */
@@ -73,11 +76,23 @@ const char *join_parse(Slice payload, char *scratch, size_t scratch_size,
 					   JoinConfig *out) WIRE_MUST_CHECK;
 
 /*
+ * What config.broadcast.replay asks for (PROTOCOL 4.6).  *since is in ms since 1970, at least 0; *limit is 1 to max.
+ */
+typedef enum JoinReplay
+{
+	JOIN_REPLAY_NONE,			/* it is no object */
+	JOIN_REPLAY_BAD,			/* since or limit are not valid */
+	JOIN_REPLAY_ASKED
+} JoinReplay;
+
+JoinReplay	join_replay(Slice replay, int max, int64_t *since, int *limit);
+
+/*
  * The message for a `system` error that names the bad members:
  * "InvalidJoinPayload: config.broadcast.ack: expected a boolean; …".  At most
  * JOIN_WARNING_BOUND bytes.  Nothing is written if there are no warnings.
  */
-#define JOIN_WARNING_BOUND	640
+#define JOIN_WARNING_BOUND	720
 
 void		join_write_warning(Writer *w, unsigned warnings);
 

@@ -152,14 +152,6 @@ const ownedBefore = (id, body) => ({
 
 export const DIFFERENCES = {
   // -------------------------------------------------------------- Postgres Changes
-  'pg-all-in-one': [
-    {
-      step: 4,
-      until: 6,
-      why: 'replay is not there yet',
-      insert: [{ conn: 'a', ...system('1', 'realtime:rec-rw-all', { message: 'Replay is not available yet', status: 'error', extension: 'system' }) }],
-    },
-  ],
   'pg-bad-column': [{ step: 41, why: '§6.5: on one line', replace: onOneLine('pg-bad-column', 41) }],
   'pg-bpchar': [
     ...editedSteps('pg-bpchar', [10, 11], 'finding 21: full values', [

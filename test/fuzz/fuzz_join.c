@@ -51,6 +51,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	Writer		w = writer_fixed(text, sizeof(text));
 	JoinConfig	config;
 	Slice		token;
+	int64_t		since;
+	int			limit;
 
 	REQUIRE(scratch != NULL);
 	if (wjson_parse(slice_make(data, size), &payload))
@@ -67,6 +69,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			REQUIRE(config.has_presence_key == (config.presence_key.len > 0));
 			REQUIRE(config.has_token || config.token.len == 0);
 			REQUIRE(!config.has_replay || wjson_validate(config.replay));
+			if (join_replay(config.replay, 25, &since, &limit) == JOIN_REPLAY_ASKED)
+				REQUIRE(since >= 0 && limit >= 1 && limit <= 25);
 			join_write_warning(&w, config.warnings);
 			REQUIRE(!w.failed);
 			check_response(config.postgres_changes);

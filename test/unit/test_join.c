@@ -543,6 +543,69 @@ test_mutations(void **state)
 	}
 }
 
+/* The recordings replay-limit and replay-refused, and what lies beyond them. */
+static void
+test_replay_parameters(void **state)
+{
+	static const struct
+	{
+		const char *token;
+		JoinReplay	answer;
+		int64_t		since;
+		int			limit;
+	}			cases[] = {
+		{"null", JOIN_REPLAY_NONE, 0, 0},
+		{"\"x\"", JOIN_REPLAY_NONE, 0, 0},
+		{"[]", JOIN_REPLAY_NONE, 0, 0},
+		{"{}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":null}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":\"1700000000000\"}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":1.5}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":1000000000000000000}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":1,\"limit\":\"2\"}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":1,\"limit\":2.0}", JOIN_REPLAY_BAD, 0, 0},
+		{"{\"since\":1700000000000}", JOIN_REPLAY_ASKED, INT64_C(1700000000000), 25},
+		{"{\"since\":-5,\"limit\":null}", JOIN_REPLAY_ASKED, 0, 25},
+		{"{\"since\":253402300799999,\"limit\":10}", JOIN_REPLAY_ASKED, INT64_C(253402300799999), 10},
+		{"{\"since\":1,\"limit\":30}", JOIN_REPLAY_ASKED, 1, 25},
+		{"{\"since\":1,\"limit\":0}", JOIN_REPLAY_ASKED, 1, 1},
+		{"{\"since\":1,\"limit\":-1}", JOIN_REPLAY_ASKED, 1, 1},
+		{"{\"since\":1,\"limit\":-99999999999999999999}", JOIN_REPLAY_ASKED, 1, 1},
+		{"{\"since\":1,\"limit\":99999999999999999999}", JOIN_REPLAY_ASKED, 1, 25},
+	};
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		int64_t		since;
+		int			limit;
+
+		assert_int_equal(join_replay(slice_cstring(cases[i].token), 25, &since, &limit), cases[i].answer);
+		if (cases[i].answer != JOIN_REPLAY_ASKED)
+			continue;
+		assert_true(since == cases[i].since);
+		assert_int_equal(limit, cases[i].limit);
+	}
+}
+
+static void
+test_resume(void **state)
+{
+	JoinConfig	c;
+
+	(void) state;
+	assert_null(parse("{\"config\":{\"broadcast\":{\"self\":true}}}", &c));
+	assert_false(c.resume.asked);
+	assert_null(parse("{\"config\":{\"broadcast\":{\"resume\":{}}}}", &c));
+	assert_true(c.resume.asked && !c.resume.has_mark);
+	assert_null(parse("{\"config\":{\"broadcast\":{\"resume\":{\"epoch\":\"00000000000000ff\",\"seq\":3}}}}", &c));
+	assert_true(c.resume.has_mark && c.resume.epoch == 0xff && c.resume.seq == 3);
+	assert_int_equal(c.warnings, 0);
+	assert_null(parse("{\"config\":{\"broadcast\":{\"resume\":true}}}", &c));
+	assert_false(c.resume.asked);
+	assert_int_equal(c.warnings, JOIN_BAD_RESUME);
+}
+
 int
 main(void)
 {
@@ -562,6 +625,8 @@ main(void)
 		cmocka_unit_test(test_too_many_changes),
 		cmocka_unit_test(test_legacy),
 		cmocka_unit_test(test_mutations),
+		cmocka_unit_test(test_replay_parameters),
+		cmocka_unit_test(test_resume),
 	};
 
 	return cmocka_run_group_tests_name("join", tests, NULL, NULL);
