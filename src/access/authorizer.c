@@ -39,7 +39,7 @@ static void
 leave_if_unwanted(void)
 {
 	QueryCancelPending = false;
-	CHECK_FOR_INTERRUPTS();
+	worker_check_interrupts();
 	worker_reload_if_asked();
 	if (!registry_wanted())
 		worker_leave();

@@ -8,6 +8,7 @@
 #include "listener/broadcast.h"
 #include "listener/changes.h"
 #include "listener/input.h"
+#include "listener/limits.h"
 #include "shared/settings.h"
 
 /* A frame that waits for an answer. */
@@ -234,7 +235,7 @@ make_asking(Connection *connection, Slice topic, AskingFor why)
 {
 	Asking	   *asking;
 
-	if (counts(why) && connection->asking_count >= (uint32) realtime_max_questions_per_client)
+	if (counts(why) && connection->asking_count >= (uint32) limits_of_connection(connection, LIMIT_QUESTIONS))
 		return NULL;
 	asking = calloc(1, offsetof(Asking, topic) + topic.len);
 	if (asking == NULL)
@@ -365,6 +366,14 @@ asking_keeps(Connection *connection, Slice topic, const Incoming *incoming)
 							   SLICE_LITERAL("TooManyRequests: too much was sent before the topic was judged, "
 											 "wait for the reply to the join"));
 	return true;
+}
+
+bool
+asking_refreshes(const Connection *connection, Slice topic)
+{
+	const Asking *asking = find(connection, topic);
+
+	return asking != NULL && asking->why == ASKING_REFRESH;
 }
 
 bool

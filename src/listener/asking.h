@@ -72,6 +72,9 @@ extern void asking_release(struct Subscription *subscription);
  */
 extern bool asking_keeps(Connection *connection, Slice topic, const Incoming *incoming);
 
+/* Is a fresh token of the channel on this topic being judged? */
+extern bool asking_refreshes(const Connection *connection, Slice topic);
+
 /* Policies have changed while a question about this topic is open: ask again after it. False: none is open. */
 extern bool asking_again_later(Connection *connection, Slice topic);
 

@@ -12,6 +12,8 @@
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/changes.h"
+#include "listener/expiry.h"
+#include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
@@ -75,6 +77,10 @@ refusal_text(RefusalCause cause)
 			return SLICE_LITERAL("QueryCanceled: The policies of this topic took longer than realtime.policy_timeout");
 		case REFUSED_BUSY:
 			return SLICE_LITERAL("TooManyRequests: The policies of too many topics wait to be evaluated");
+		case REFUSED_RATE:
+			return SLICE_LITERAL("Too many messages per second");
+		case REFUSED_EXPIRED:
+			return SLICE_LITERAL("InvalidJWTToken: Token has expired");
 		default:
 			return SLICE_LITERAL("InvalidPayload: expected a JSON object");
 	}
@@ -85,16 +91,20 @@ refusal_text(RefusalCause cause)
  * the cause's usual one.
  */
 static void
-refuse_push(Channel *channel, Slice ref, RefusalCause cause, Slice reason)
+refuse_push(Channel *channel, Slice ref, RefusalCause cause, Slice reason, int retry_ms)
 {
+	if (reason.len == 0)
+		reason = refusal_text(cause);
 	broadcast_settle(channel);
 	tally(COUNTER_MESSAGES_REFUSED, 1);
 	if (!channel->ack)
 		broadcast_refused(channel, cause);
 	else if (cause == REFUSED_SIZE)
 		channel_reply(channel, ref, false, SLICE_LITERAL("\"payload_size_exceeded\""));
+	else if (retry_ms > 0)
+		limits_reply(channel, ref, reason, retry_ms);
 	else
-		channel_reply_error(channel, ref, reason.len > 0 ? reason : refusal_text(cause));
+		channel_reply_error(channel, ref, reason);
 }
 
 /* What kind of record does the push make? False: it is refused. */
@@ -132,15 +142,21 @@ broadcast_push(Channel *channel, const Incoming *incoming)
 		}
 	};
 	Slice		reason;
+	int			retry_ms;
 
-	if (message->payload.len > settings_max_payload())
+	if (incoming->answer == NULL && !limits_broadcast(channel, &retry_ms))
 	{
-		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY);
+		refuse_push(channel, message->ref, REFUSED_RATE, SLICE_EMPTY, retry_ms);
+		return;
+	}
+	if (message->payload.len > limits_payload(channel->token))
+	{
+		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY, 0);
 		return;
 	}
 	if (!classify(message, incoming->result, &record, &reason))
 	{
-		refuse_push(channel, message->ref, REFUSED_PAYLOAD, reason);
+		refuse_push(channel, message->ref, REFUSED_PAYLOAD, reason, 0);
 		return;
 	}
 	if (!channel_may_write(channel, &channel->write_broadcast, incoming, refuse_push))
@@ -149,7 +165,7 @@ broadcast_push(Channel *channel, const Incoming *incoming)
 		record.ref = message->ref;
 	if (!bus_publish(&record))
 	{
-		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY);
+		refuse_push(channel, message->ref, REFUSED_SIZE, SLICE_EMPTY, 0);
 		return;
 	}
 	channel->in_flight++;
@@ -270,7 +286,7 @@ deliver(Fanout *fanout, Channel *channel)
 {
 	int			i = channel->connection->vsn - PHX_V1 + (channel->marked ? 2 : 0);
 
-	if (channel->connection->state != CONNECTION_OPEN || !channel->read_broadcast)
+	if (channel->connection->state != CONNECTION_OPEN || !channel->read_broadcast || expiry_withholds(channel))
 		return;
 	if ((channel->begins || channel->replayed_count > 0) && resume_keeps_back(channel, fanout->record))
 		return;

@@ -6,6 +6,7 @@
 
 #include "listener/asking.h"
 #include "listener/changes.h"
+#include "listener/expiry.h"
 #include "listener/output.h"
 #include "listener/tally.h"
 #include "shared/change_record.h"
@@ -346,7 +347,7 @@ keep_early(Delivery *delivery, Subscription *subscription)
 	if (subscription->early_bytes > (Size) realtime_client_queue_size * 1024)
 	{
 		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
-		connection_close(connection, CLOSE_TRY_LATER, "client_queue_size exceeded", true);
+		connection_close(connection, CLOSE_TRY_LATER, "too slow: over client_queue_size, connect again and resume", true);
 		return;
 	}
 	early = malloc(sizeof(EarlyFrame));
@@ -377,6 +378,8 @@ receive(Delivery *delivery, const BusReceiver *receiver)
 	if (subscription == NULL || subscription->state != SUBSCRIPTION_LIVE ||
 		subscription->slot != receiver->connection || subscription->generation != receiver->generation ||
 		subscription->connection->state != CONNECTION_OPEN)
+		return;
+	if (subscription->channel != NULL && expiry_withholds(subscription->channel))
 		return;
 	if (subscription->channel != NULL)
 		deliver(delivery, subscription);

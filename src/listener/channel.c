@@ -4,14 +4,13 @@
  */
 #include "postgres.h"
 
-#include <time.h>
-
 #include "utils/timestamp.h"
 
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/changes.h"
 #include "listener/channel.h"
+#include "listener/expiry.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/tally.h"
@@ -27,6 +26,7 @@ static char scratch[JWT_MAX_TOKEN];
 /* Signatures that are checked in one turn when keys have changed: some milliseconds of it. */
 #define RECHECK_BATCH		32
 
+static bool ending;				/* the clients are being told that we go */
 static uint32 recheck_at = PG_UINT32_MAX;	/* the connections from this slot on are still to be checked */
 
 /* Frame what is written; replies are short. */
@@ -176,6 +176,7 @@ push_access_token(Channel *channel, const Incoming *incoming)
 	token_unref(channel->token);
 	channel->token = token;
 	changes_token(channel);
+	expiry_renewed(channel);
 	channel_schedule(channel);
 }
 
@@ -197,7 +198,10 @@ channel_push(Channel *channel, const Incoming *incoming)
 	const PhxMessage *message = incoming->message;
 
 	if (EVENT("broadcast"))
-		broadcast_push(channel, incoming);
+	{
+		if (!expiry_refuses(channel, message, channel->ack))
+			broadcast_push(channel, incoming);
+	}
 	else if (EVENT("phx_leave"))
 		push_leave(channel, message);
 	else if (EVENT("access_token"))
@@ -205,7 +209,8 @@ channel_push(Channel *channel, const Incoming *incoming)
 	else if (EVENT("presence"))
 	{
 		broadcast_settle(channel);
-		presence_push(channel, incoming);
+		if (!expiry_refuses(channel, message, true))
+			presence_push(channel, incoming);
 	}
 }
 
@@ -242,24 +247,10 @@ channel_message(Connection *connection, const Incoming *incoming)
 		connection_reply_error(connection, message, SLICE_EMPTY, SLICE_LITERAL("unmatched topic"));
 }
 
-/* Milliseconds from now until that second begins; bounded, so that the sum with the clock can't overflow. */
-static uint64
-until_second(int64 second)
-{
-	struct timespec now;
-	int64		left;
-
-	clock_gettime(CLOCK_REALTIME, &now);
-	left = second - (int64) now.tv_sec;
-	if (left <= 0)
-		return 0;
-	return (uint64) Min(left, (int64) 1000000) * 1000 - now.tv_nsec / 1000000;
-}
-
 void
 channel_schedule(Channel *channel)
 {
-	uint64		due = connection_clock() + until_second(channel->token->exp);
+	uint64		due = expiry_due(channel);
 
 	if (channel->awaits_ready)
 		due = Min(due, channel->ready_deadline);
@@ -275,18 +266,10 @@ static void
 channel_timer_fired(Timer *timer)
 {
 	Channel    *channel = (Channel *) ((char *) timer - offsetof(Channel, timer));
-	TokenRefusal refusal;
 	uint64		now = connection_clock();
 
-	memset(&refusal, 0, sizeof(refusal));
-	refusal.now = token_clock();
-	refusal.claims.exp = channel->token->exp;
-	refusal.status = jwt_recheck(channel->token->exp, refusal.now);
-	if (refusal.status != JWT_OK)
-	{
-		shutdown_for_token(channel, &refusal);
+	if (!expiry_turn(channel))
 		return;
-	}
 	if (channel->awaits_ready && now >= channel->ready_deadline)
 	{
 		channel_shutdown(channel, SLICE_LITERAL("Replication connection was not established in time"));
@@ -370,9 +353,26 @@ channels_disconnect(Slice topic, Slice sub, Slice reason)
 }
 
 void
-channels_disconnect_all(void)
+channels_say_goodbye(uint32 slots)
 {
-	(void) channels_disconnect(SLICE_EMPTY, SLICE_EMPTY, SLICE_EMPTY);
+	ending = true;
+	for (uint32 slot = 0; slot < slots; slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection == NULL)
+			continue;
+		if (connection->state == CONNECTION_OPEN)
+			disconnect(connection, SERVER_REQUESTED);
+		else if (connection->state == CONNECTION_HTTP && connection->rest == NULL && connection->queue_count == 0)
+			connection_cut(connection);
+	}
+}
+
+bool
+channels_are_ending(void)
+{
+	return ending;
 }
 
 void

@@ -28,7 +28,9 @@ typedef enum RefusalCause
 	REFUSED_PAYLOAD,
 	REFUSED_RIGHT,				/* the policies don't let it write */
 	REFUSED_SLOW,				/* a policy took too long */
-	REFUSED_BUSY				/* too many questions wait */
+	REFUSED_BUSY,				/* too many questions wait */
+	REFUSED_RATE,				/* too many messages per second */
+	REFUSED_EXPIRED				/* the token has expired */
 } RefusalCause;
 
 /* What the policies say of a private channel; of a public one everything is allowed. */
@@ -51,6 +53,7 @@ typedef struct Channel
 
 	bool		read_broadcast;
 	bool		read_presence;
+	uint8		expiry;			/* Expiry, of the token; expiry.c */
 	Right		write_broadcast;	/* until the token changes, or the policies do */
 	Right		write_presence;
 	uint64		judge_at;		/* loop clock, ms: when to judge what it may read again; 0: not */
@@ -80,6 +83,11 @@ typedef struct Channel
 	uint32		refused;
 	RefusalCause refused_cause;
 	uint64		refused_told;	/* loop clock, ms; 0: never */
+
+	/* The end of its token; expiry.c. */
+	bool		expiry_told;	/* it was warned of it, or told of it */
+	uint64		expiry_look_at; /* loop clock, ms: when to look again, while a fresh token is judged; 0: not */
+	uint64		withheld;		/* messages that were not delivered because it has expired */
 
 	Timer		timer;
 	uint64		ready_deadline; /* loop clock, ms; while awaits_ready */
@@ -132,9 +140,8 @@ extern bool channel_judge_token(Channel *channel, Token *token, const Incoming *
 #define TOO_MANY_BOUND		128
 extern Slice too_many_requests(char *buffer, int retry_ms);
 
-/* join.c: phx_join; and are there too many joins in this second, over all listeners? */
+/* join.c: phx_join. */
 extern void channel_join(Connection *connection, const Incoming *incoming);
-extern bool join_rate_reached(void);
 
 /* A channel that was made: its timer starts. */
 extern void channel_start_timer(Channel *channel);
@@ -159,7 +166,11 @@ extern void channels_disconnect_public(void);
  */
 extern int	channels_disconnect(Slice topic, Slice sub, Slice reason);
 
-/* Tell every channel that the server asks it to go, and close every connection. */
-extern void channels_disconnect_all(void);
+/*
+ * We go: tell every channel of the connections in the slots below this one that the server asks it to go, and close these
+ * connections. Those without a WebSocket are cut unless an answer is due to them. From now on all joins are refused.
+ */
+extern void channels_say_goodbye(uint32 slots);
+extern bool channels_are_ending(void);
 
 #endif							/* REALTIME_LISTENER_CHANNEL_H */

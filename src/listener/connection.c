@@ -404,7 +404,7 @@ timer_fired(Timer *timer)
 			 now_ms >= connection->over_soft_since + realtime_client_queue_soft_time)
 	{
 		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
-		connection_close(connection, CLOSE_TRY_LATER, "client_queue_soft exceeded for client_queue_soft_time", true);
+		connection_close(connection, CLOSE_TRY_LATER, "too slow: over client_queue_soft for too long, connect again and resume", true);
 	}
 	else if (now_ms >= connection->last_received + realtime_idle_timeout)
 		connection_close(connection, CLOSE_NORMAL, "", false);

@@ -35,7 +35,6 @@ struct RestCall;
 typedef enum CloseCode
 {
 	CLOSE_NORMAL = 1000,		/* idle for too long */
-	CLOSE_GOING_AWAY = 1001,	/* joins too fast */
 	CLOSE_PROTOCOL_ERROR = 1002,	/* frames that are not RFC 6455 */
 	CLOSE_TOO_BIG = 1009,		/* message over CONNECTION_MAX_MESSAGE */
 	CLOSE_INTERNAL = 1011,		/* no memory for this client */
@@ -68,11 +67,25 @@ typedef struct Connection
 	bool		peer_closed;	/* the client's close frame has come */
 	Token	   *token;			/* of the connect; NULL before the upgrade */
 
+	/* What the client still has to get; output.c. Touched for each message: kept close to the state. */
+	bool		blocked;		/* the socket is full: wait until it is writeable */
+	bool		on_output_list;
+	Frame	  **queue;
+	uint32		queue_head;
+	uint32		queue_count;	/* including those before queue_head, which are done */
+	uint32		queue_capacity;
+	uint32		head_offset;	/* bytes of the first frame that are sent */
+	Size		queued_bytes;
+	uint64		over_soft_since;	/* loop clock, ms; 0: not over client_queue_soft */
+	struct Connection *next_output;
+	uint64		sent;			/* messages */
+
 	TimestampTz connected_at;
 	uint64		last_received;	/* loop clock, ms */
-	uint64		sent;			/* messages */
 	uint64		received;		/* messages */
 	char		address[46];	/* of the client, as text */
+
+	uint64		messages_bucket;	/* of max_messages_per_second */
 
 	struct Channel *channels;
 	uint32		channel_count;
@@ -86,18 +99,6 @@ typedef struct Connection
 	uint32		held_joins;		/* that wait for the changes worker */
 	Size		kept_bytes;
 	Size		subscribed_bytes;	/* of the entries of postgres_changes; subscription.c */
-
-	/* What the client still has to get; output.c. */
-	bool		blocked;		/* the socket is full: wait until it is writeable */
-	bool		on_output_list;
-	Frame	  **queue;
-	uint32		queue_head;
-	uint32		queue_count;	/* including those before queue_head, which are done */
-	uint32		queue_capacity;
-	uint32		head_offset;	/* bytes of the first frame that are sent */
-	Size		queued_bytes;
-	uint64		over_soft_since;	/* loop clock, ms; 0: not over client_queue_soft */
-	struct Connection *next_output;
 
 	/* What has come in part: a request, or a message; input.c. */
 	char	   *input;

@@ -12,6 +12,7 @@
 static char *scratch;
 static Size scratch_size;
 static Writer writer;
+static Size memory;
 
 /* Hand out a writer that takes at least bound bytes. */
 Writer *
@@ -29,7 +30,13 @@ frame_begin(Size bound)
 	return &writer;
 }
 
-/* A frame with room for so many bytes. */
+Size
+frame_memory(void)
+{
+	return memory;
+}
+
+/* A frame with room for so many bytes; all are used, which frame_unref counts on. */
 static Frame *
 make(Size size)
 {
@@ -38,7 +45,8 @@ make(Size size)
 	if (frame != NULL)
 	{
 		frame->refs = 1;
-		frame->len = 0;
+		frame->len = size;
+		memory += size;
 	}
 	return frame;
 }
@@ -51,7 +59,6 @@ frame_finish_plain(void)
 	if (frame == NULL)
 		return NULL;
 	memcpy(frame->bytes, writer.data, writer.len);
-	frame->len = writer.len;
 	return frame;
 }
 
@@ -66,7 +73,6 @@ frame_finish(FrameOpcode opcode)
 	header = writer_fixed(frame->bytes, FRAME_MAX_HEADER);
 	frame_write_header(&header, opcode, writer.len);
 	memcpy(frame->bytes + header.len, writer.data, writer.len);
-	frame->len = header.len + writer.len;
 	return frame;
 }
 
@@ -88,5 +94,8 @@ void
 frame_unref(Frame *frame)
 {
 	if (frame != NULL && --frame->refs == 0)
+	{
+		memory -= frame->len;
 		free(frame);
+	}
 }

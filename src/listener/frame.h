@@ -35,6 +35,9 @@ extern Frame *frame_close(uint16 code, Slice reason);
 
 extern void frame_unref(Frame *frame);
 
+/* Bytes of all frames that somebody refers to. */
+extern Size frame_memory(void);
+
 static inline Frame *
 frame_ref(Frame *frame)
 {

@@ -10,6 +10,7 @@
 
 #include "listener/channel.h"
 #include "listener/http.h"
+#include "listener/limits.h"
 #include "listener/metrics.h"
 #include "listener/output.h"
 #include "listener/rest.h"
@@ -152,8 +153,9 @@ answer(Request *request, int status, const char *type, Slice body, const char *h
 		connection_finish(request->connection);
 }
 
-bool
-http_count_request(void)
+/* Of this listener; what is allowed counts over all. */
+static void
+count_request(void)
 {
 	uint64		second = connection_clock() / 1000;
 
@@ -163,19 +165,32 @@ http_count_request(void)
 		rate.now = 0;
 		rate.second = second;
 	}
-	return rate.now++ < realtime_max_requests_per_second;
+	rate.now++;
+}
+
+bool
+http_count_request(const Token *token, int *retry_ms)
+{
+	count_request();
+	return limits_request(token, retry_ms);
 }
 
 /* Answer a request below /api: with the headers that tell of its rate (PROTOCOL 4.5). */
 static void
-answer_api(Request *request, int status, const char *type, Slice body, const char *more_headers)
+answer_api(Request *request, int status, const char *type, Slice body, const char *more_headers, const Token *token)
 {
 	char		headers[1024];
 
-	snprintf(headers, sizeof(headers), "x-rate-rolling: %d\r\nx-rate-limit: %d\r\nx-rate-limit-remaining: %d\r\n%s",
-			 rate.before, realtime_max_requests_per_second, Max(realtime_max_requests_per_second - rate.now, 0),
+	snprintf(headers, sizeof(headers), "x-rate-rolling: %d\r\nx-rate-limit: %d\r\nx-rate-limit-remaining: %u\r\n%s",
+			 rate.before, limit_of(token != NULL ? token_role(token) : SLICE_EMPTY, LIMIT_REQUESTS), limits_requests_left(token),
 			 more_headers == NULL ? "" : more_headers);
 	answer(request, status, type, body, headers);
+}
+
+void
+http_write_retry(char *header, Size size, int retry_ms)
+{
+	snprintf(header, size, "retry-after: %d\r\n", retry_ms / 1000 + (retry_ms % 1000 != 0));
 }
 
 void
@@ -185,7 +200,7 @@ http_reply(Connection *connection, const HttpReply *reply)
 	const char *type = reply->body.len > 0 ? JSON_TYPE : NULL;
 
 	if (reply->with_rate)
-		answer_api(&request, reply->status, type, reply->body, reply->headers);
+		answer_api(&request, reply->status, type, reply->body, reply->headers, reply->token);
 	else
 		answer(&request, reply->status, type, reply->body, reply->headers);
 }
@@ -401,7 +416,7 @@ connect_websocket(Request *request)
 	}
 	else if (connection->over_limit)
 		refuse(request, 429, SLICE_LITERAL("Too many connected users"));
-	else if (join_rate_reached())
+	else if (!limits_join_possible(token))
 		refuse(request, 429, SLICE_LITERAL("Too many joins per second"));
 	else
 	{
@@ -438,6 +453,21 @@ answer_preflight(Request *request)
 }
 
 static void
+answer_ping(Request *request)
+{
+	char		header[64];
+	int			retry_ms;
+
+	if (http_count_request(NULL, &retry_ms))
+	{
+		answer_api(request, 200, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Success\"}"), NULL, NULL);
+		return;
+	}
+	http_write_retry(header, sizeof(header), retry_ms);
+	answer_api(request, 429, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Too many requests\"}"), header, NULL);
+}
+
+static void
 route(Request *request)
 {
 	UrlRoute	where = url_route(request->head->path);
@@ -449,10 +479,7 @@ route(Request *request)
 		answer(request, 200, TEXT_TYPE, SLICE_LITERAL("ok"), NULL);
 	else if (where == URL_PING && reads)
 	{
-		if (http_count_request())
-			answer_api(request, 200, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Success\"}"), NULL);
-		else
-			answer_api(request, 429, JSON_TYPE, SLICE_LITERAL("{\"message\":\"Too many requests\"}"), NULL);
+		answer_ping(request);
 	}
 	else if (is_preflight(request))
 		answer_preflight(request);

@@ -21,13 +21,17 @@ typedef struct HttpReply
 	Slice		body;			/* JSON; empty: none */
 	const char *headers;		/* further ones, each with its line end; may be NULL */
 	bool		with_rate;		/* and the headers that tell of the rate (PROTOCOL 4.5) */
+	const Token *token;			/* whose rate that is; NULL: that of all */
 	bool		keep_alive;		/* false: the connection ends with it */
 } HttpReply;
 
 extern void http_reply(Connection *connection, const HttpReply *reply);
 
-/* Count a request below /api; false: there are too many in this second. */
-extern bool http_count_request(void);
+/* Count a request below /api, with this token (NULL: none); false: there are too many, and it may come again in *retry_ms. */
+extern bool http_count_request(const Token *token, int *retry_ms);
+
+/* The header retry-after, for answers with 429; 64 bytes. */
+extern void http_write_retry(char *header, Size size, int retry_ms);
 
 /*
  * The headers that policies may read, as a JSON object in memory that the caller frees: all, or those whose name begins

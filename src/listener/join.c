@@ -10,6 +10,7 @@
 #include "listener/broadcast.h"
 #include "listener/changes.h"
 #include "listener/channel.h"
+#include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
@@ -30,38 +31,12 @@ typedef struct Join
 	JoinConfig	config;
 	Token	   *token;
 	char		refusal[128 + REALTIME_MAX_TOPIC];
+	int			retry_ms;		/* it was refused for now; 0: it was not */
 	bool		waits;			/* for an authorizer or the changes worker: it is handled again */
 	bool		too_large;		/* what it subscribes can't be asked for */
 } Join;
 
 static uint32 numbers;			/* channels made so far */
-
-/* The second that joins are counted in. */
-static uint64 window_start;		/* loop clock, ms */
-static int64 window_joins;		/* of all listeners, when it began */
-
-/*
- * Joins per second are limited over all listeners. Each takes a second of its own, and counts in it what all of them
- * have let in or refused.
- */
-static int64
-joins_so_far(void)
-{
-	return tally_total(COUNTER_JOINS) + tally_total(COUNTER_JOINS_REFUSED);
-}
-
-bool
-join_rate_reached(void)
-{
-	uint64		now = connection_clock();
-
-	if (window_start == 0 || now >= window_start + 1000)
-	{
-		window_start = now;
-		window_joins = joins_so_far();
-	}
-	return joins_so_far() - window_joins >= realtime_max_joins_per_second;
-}
 
 /* The scratch of the join parser: as long as the longest payload of this kind needs to be. */
 static char *
@@ -140,11 +115,15 @@ check_policies(Join *join)
 
 		replay_ask(&join->config, &wants);
 		join->waits = asking_begin(join->connection, join->name, ASKING_JOIN, wants, join->token, join->incoming, &retry_ms);
-		return join->waits ? NULL : refusal_with(join, "", too_many_requests(text, retry_ms));
+		if (join->waits)
+			return NULL;
+		join->retry_ms = retry_ms;
+		return refusal_with(join, "", too_many_requests(text, retry_ms));
 	}
 	switch (answer->status)
 	{
 		case ANSWER_BUSY:
+			join->retry_ms = answer->retry_ms;
 			return refusal_with(join, "", too_many_requests(text, answer->retry_ms));
 		case ANSWER_CANCELED:
 			return "QueryCanceled: The policies of this topic took longer than realtime.policy_timeout";
@@ -158,12 +137,27 @@ check_policies(Join *join)
 	return replay_refusal(&join->config, answer);
 }
 
+/* Who joins with another role than it has connected with may have as many as either allows. */
+static bool
+too_many_channels(const Join *join)
+{
+	uint32		count = join->connection->channel_count + join->connection->held_joins - (join->old != NULL ? 1 : 0);
+
+	return count >= (uint32) limits_of_connection(join->connection, LIMIT_CHANNELS) &&
+		(join->token == NULL || count >= (uint32) limit_of(token_role(join->token), LIMIT_CHANNELS));
+}
+
 /* All checks, in the order of PROTOCOL 3.4. NULL: the join may go on, or waits; else its refusal. */
 static const char *
 check_join(Join *join)
 {
 	const char *refusal;
 
+	if (channels_are_ending())
+		return "RealtimeRestarting: Realtime is restarting, please standby";
+	if (join->incoming->answer == NULL && join->incoming->subscription == NULL &&
+		!limits_join(join->connection, &join->retry_ms))
+		return "ClientJoinRateLimitReached: Too many joins per second";
 	if (join->name.len == 0)
 		return "TopicNameRequired: You must provide a topic name";
 	if (join->name.len > REALTIME_MAX_TOPIC)
@@ -173,10 +167,9 @@ check_join(Join *join)
 		return refusal;
 	if (realtime_private_only && !join->config.is_private)
 		return "PrivateOnly: This project only allows private channels";
-	if (join->connection->channel_count + join->connection->held_joins - (join->old != NULL ? 1 : 0) >=
-		(uint32) realtime_max_channels_per_client)
-		return "ChannelRateLimitReached: Too many channels";
 	refusal = check_token(join);
+	if (too_many_channels(join))
+		return "ChannelRateLimitReached: Too many channels";
 	if (refusal != NULL)
 		return refusal;
 	if (join->config.is_private)
@@ -319,7 +312,10 @@ static void
 refuse(Join *join, const char *reason)
 {
 	tally(COUNTER_JOINS_REFUSED, 1);
-	connection_reply_error(join->connection, join->message, join->message->join_ref, slice_cstring(reason));
+	if (join->retry_ms > 0)
+		limits_reply_join(join->connection, join->message, slice_cstring(reason), join->retry_ms);
+	else
+		connection_reply_error(join->connection, join->message, join->message->join_ref, slice_cstring(reason));
 }
 
 /*
@@ -339,12 +335,6 @@ channel_join(Connection *connection, const Incoming *incoming)
 	const char *refusal;
 	Channel    *channel;
 
-	if (incoming->answer == NULL && incoming->subscription == NULL && join_rate_reached())
-	{
-		refuse(&join, "ClientJoinRateLimitReached: Too many joins per second");
-		connection_close(connection, CLOSE_GOING_AWAY, "Too many joins per second", false);
-		return;
-	}
 	join.old = channel_find(connection, join.name);
 	if (join.old != NULL)
 		broadcast_settle(join.old);

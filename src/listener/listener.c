@@ -22,6 +22,7 @@
 #include "listener/broadcast.h"
 #include "listener/changes.h"
 #include "listener/channel.h"
+#include "listener/expiry.h"
 #include "listener/inspect.h"
 #include "listener/keys.h"
 #include "listener/listener.h"
@@ -42,7 +43,13 @@
 #define RETRY_MIN			500
 #define RETRY_MAX			2000
 
-/* How long clients get to be told that the server goes, in ms. */
+/*
+ * When the server goes, clients are told so one after the other, so many in a millisecond, but all within GOODBYE_SPREAD:
+ * they come back as they were told. A few are told at once. Then they get GOODBYE_TIME to leave. In ms.
+ */
+#define GOODBYE_AT_ONCE		100
+#define GOODBYE_PER_MS		5
+#define GOODBYE_SPREAD		1000
 #define GOODBYE_TIME		1000
 
 static int	listener;
@@ -125,6 +132,7 @@ reloaded(void)
 	if (realtime_private_only && !known_private_only)
 		channels_disconnect_public();
 	known_private_only = realtime_private_only;
+	channels_each(expiry_reloaded, NULL);
 }
 
 /* Let libuv and libwebsockets do what there is to do. Nothing throws in here. */
@@ -182,6 +190,7 @@ turn(void)
 	run_sockets();
 	channel_subscriptions_send();
 	connections_recycle();
+	output_keep_budget();
 	tally_flush();
 }
 
@@ -189,16 +198,21 @@ turn(void)
 static void
 say_goodbye(void)
 {
-	uint64		end;
+	uint64		start;
+	uint64		spread = 0;
 
 	sockets_close();
 	connection_clock_read();
-	end = connection_clock() + GOODBYE_TIME;
-	channels_disconnect_all();
-	while (connections_count() > 0 && connection_clock() < end)
+	start = connection_clock();
+	if (connections_count() > GOODBYE_AT_ONCE)
+		spread = Min(connections_count() / GOODBYE_PER_MS, GOODBYE_SPREAD);
+	while (connections_count() > 0 && connection_clock() < start + spread + GOODBYE_TIME)
 	{
 		struct pollfd fd = {.fd = uv_backend_fd(&loop), .events = POLLIN};
+		uint64		passed = connection_clock() - start;
+		uint64		slots = connections_slots();
 
+		channels_say_goodbye(passed < spread ? slots * passed / spread : slots);
 		turn();
 		if (!output_waiting())
 			(void) poll(&fd, 1, 10);
@@ -212,7 +226,7 @@ look_around(bool woken)
 	ResetLatch(MyLatch);
 	if (ProcDiePending)
 		say_goodbye();
-	CHECK_FOR_INTERRUPTS();
+	worker_check_interrupts();
 	if (worker_reload_if_asked())
 		reloaded();
 	if (!registry_wanted())

@@ -173,6 +173,8 @@ static const struct
 	[COUNTER_DELIVERIES] = {"realtime_deliveries_total", "counter", "Messages that were queued for one client each."},
 	[COUNTER_PRESENCE_EVENTS] = {"realtime_channel_presence_events", "untyped", "Tracks of clients, counted up."},
 	[COUNTER_QUEUED_BYTES] = {"realtime_queued_bytes", "gauge", "Bytes that clients have still to be sent."},
+	[COUNTER_QUEUE_MEMORY] = {"realtime_queue_memory_used_bytes", "gauge", "Memory of what waits to be sent, shared messages once."},
+	[COUNTER_RATE_REFUSALS] = {"realtime_rate_refusals_total", "counter", "Messages, joins and requests over a limit per second."},
 	[COUNTER_SLOW_CONSUMERS_CLOSED] = {"realtime_slow_consumers_closed_total", "counter",
 	"Connections that were closed since they did not read."},
 	[COUNTER_BUS_BYTES_LOST] = {"realtime_bus_lost_bytes_total", "counter",

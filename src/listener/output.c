@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/server.h"
 #include "listener/tally.h"
@@ -20,8 +21,14 @@
 #define QUEUE_KEPT			64		/* a larger queue is given back when it is empty */
 #define GATHER_MAX			1024	/* frames in one write */
 
+/* Frames that are dropped in one turn when there is no memory left for queues: some milliseconds of it. */
+#define EVICTED_PER_TURN	500000
+
 static Connection *list_head;
 static Connection *list_tail;
+static Size references;			/* bytes of all queues; what they refer to is counted by frame.c */
+static Size told_memory;		/* of it all, as realtime.stats has it */
+static bool evicting;			/* it has been over queue_memory */
 
 /* Frames that were put together last, and the bytes that came of it; valid within one turn. */
 static Frame *gathered[GATHER_MAX];
@@ -48,37 +55,58 @@ output_waiting(void)
 	return list_head != NULL;
 }
 
+/* Give the queue this capacity, enough for what is in it from its beginning on; false: no memory. */
+static bool
+resize(Connection *connection, uint32 capacity)
+{
+	Frame	  **queue = realloc(connection->queue, capacity * sizeof(Frame *));
+
+	if (queue == NULL)
+		return false;
+	references += (Size) capacity * sizeof(Frame *);
+	references -= (Size) connection->queue_capacity * sizeof(Frame *);
+	connection->queue = queue;
+	connection->queue_capacity = capacity;
+	return true;
+}
+
+static void
+free_queue(Connection *connection)
+{
+	references -= (Size) connection->queue_capacity * sizeof(Frame *);
+	free(connection->queue);
+	connection->queue = NULL;
+	connection->queue_capacity = 0;
+}
+
+/* What is done goes away. */
+static void
+move_to_front(Connection *connection)
+{
+	connection->queue_count -= connection->queue_head;
+	memmove(connection->queue, connection->queue + connection->queue_head, connection->queue_count * sizeof(Frame *));
+	connection->queue_head = 0;
+}
+
 /* Make room for one more frame: move the queue to the front, or make it larger. */
 static bool
 make_room(Connection *connection)
 {
-	uint32		left = connection->queue_count - connection->queue_head;
-	uint32		capacity;
-	Frame	  **queue;
-
 	if (connection->queue_count < connection->queue_capacity)
 		return true;
 	if (connection->queue_head > connection->queue_capacity / 2)
 	{
-		memmove(connection->queue, connection->queue + connection->queue_head, left * sizeof(Frame *));
-		connection->queue_head = 0;
-		connection->queue_count = left;
+		move_to_front(connection);
 		return true;
 	}
-	capacity = connection->queue_capacity == 0 ? QUEUE_MIN : connection->queue_capacity * 2;
-	queue = realloc(connection->queue, capacity * sizeof(Frame *));
-	if (queue == NULL)
-		return false;
-	connection->queue = queue;
-	connection->queue_capacity = capacity;
-	return true;
+	return resize(connection, Max(connection->queue_capacity + connection->queue_capacity / 2, QUEUE_MIN));
 }
 
 /* Keep an eye on one that is over the soft limit. */
 static void
 watch_soft_limit(Connection *connection)
 {
-	if (connection->queued_bytes <= (Size) realtime_client_queue_soft * 1024)
+	if (!limits_queue_over(connection, connection->queued_bytes, LIMIT_QUEUE_SOFT))
 		connection->over_soft_since = 0;
 	else if (connection->over_soft_since == 0 && connection->state == CONNECTION_OPEN)
 	{
@@ -118,10 +146,10 @@ output_queue(Connection *connection, Frame *frame)
 	}
 	/* a single message over the limit is let through, or its sender could never be told */
 	if (connection->queued_bytes > 0 &&
-		connection->queued_bytes + frame->len > (Size) realtime_client_queue_size * 1024)
+		limits_queue_over(connection, connection->queued_bytes + frame->len, LIMIT_QUEUE))
 	{
 		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
-		connection_close(connection, CLOSE_TRY_LATER, "client_queue_size exceeded", true);
+		connection_close(connection, CLOSE_TRY_LATER, "too slow: over client_queue_size, connect again and resume", true);
 		return;
 	}
 	append(connection, frame);
@@ -153,11 +181,7 @@ queue_emptied(Connection *connection)
 	connection->queue_head = connection->queue_count = 0;
 	connection->head_offset = 0;
 	if (connection->queue_capacity > QUEUE_KEPT)
-	{
-		free(connection->queue);
-		connection->queue = NULL;
-		connection->queue_capacity = 0;
-	}
+		free_queue(connection);
 }
 
 /* A frame that is half sent has to be sent whole, or what comes after it could not be read. */
@@ -176,6 +200,11 @@ output_drop(Connection *connection)
 	connection->over_soft_since = 0;
 	if (connection->queue_head == connection->queue_count)
 		queue_emptied(connection);
+	else if (connection->queue_capacity > QUEUE_KEPT)
+	{
+		move_to_front(connection);
+		(void) resize(connection, QUEUE_MIN);
+	}
 }
 
 void
@@ -186,9 +215,8 @@ output_free(Connection *connection)
 	connection->queued_bytes = 0;
 	for (uint32 i = connection->queue_head; i < connection->queue_count; i++)
 		frame_unref(connection->queue[i]);
-	free(connection->queue);
-	connection->queue = NULL;
-	connection->queue_head = connection->queue_count = connection->queue_capacity = 0;
+	free_queue(connection);
+	connection->queue_head = connection->queue_count = 0;
 }
 
 /* So many bytes of the queue have been sent. */
@@ -349,4 +377,76 @@ output_writeable(Connection *connection)
 		return false;
 	watch_soft_limit(connection);
 	return true;
+}
+
+/* What waits to be sent, and the queues themselves. */
+static Size
+memory_used(void)
+{
+	return frame_memory() + references;
+}
+
+/* A queue costs what it holds and its references; shared frames count for each, since all of them keep them alive. */
+static Size
+cost(const Connection *connection)
+{
+	if (connection->state != CONNECTION_OPEN || !connection->blocked)
+		return 0;
+	return connection->queued_bytes + connection->queue_capacity * sizeof(Frame *);
+}
+
+static Size
+highest_cost(void)
+{
+	Size		highest = 0;
+
+	for (uint32 slot = 0; slot < connections_slots(); slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection != NULL)
+			highest = Max(highest, cost(connection));
+	}
+	return highest;
+}
+
+/* Close those above this cost, until enough is free or it is enough work for one turn. */
+static void
+evict_above(Size limit, Size enough)
+{
+	Size		dropped = 0;
+
+	for (uint32 slot = 0; slot < connections_slots() && memory_used() > enough && dropped < EVICTED_PER_TURN; slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection == NULL || cost(connection) <= limit)
+			continue;
+		dropped += connection->queue_count - connection->queue_head;
+		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
+		connection_close(connection, CLOSE_TRY_LATER, "too slow: over queue_memory, connect again and resume", true);
+	}
+}
+
+/*
+ * The longest queues go first, down to half of the longest of all: so those who are merely a little behind stay, and it
+ * takes no order among all. Once begun it goes on, a part in each turn, until a quarter of the budget is free.
+ */
+void
+output_keep_budget(void)
+{
+	Size		budget = (Size) realtime_queue_memory * 1024 * 1024;
+	Size		highest;
+
+	if (budget > 0 && memory_used() > (evicting ? budget / 4 * 3 : budget))
+	{
+		highest = highest_cost();
+		evicting = highest > 0;
+		if (evicting)
+			evict_above(highest / 2, budget / 4 * 3);
+	}
+	else
+		evicting = false;
+	tally(COUNTER_QUEUE_MEMORY, (int64) memory_used() - (int64) told_memory);
+	told_memory = memory_used();
 }

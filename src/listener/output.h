@@ -26,6 +26,9 @@ extern void output_wants_turn(Connection *connection);
 /* The loop, not callbacks: write for every connection that has something to send. */
 extern void output_turn(void);
 
+/* The loop, at the end of a turn: past queue_memory the connections with the longest queues are closed. */
+extern void output_keep_budget(void);
+
 /* Write for one connection now, also in its own callback. */
 extern void output_now(Connection *connection);
 

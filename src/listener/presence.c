@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "listener/asking.h"
+#include "listener/limits.h"
 #include "listener/presence.h"
 #include "listener/presence_news.h"
 #include "listener/presence_own.h"
@@ -12,8 +13,6 @@
 #include "listener/rights.h"
 #include "shared/settings.h"
 #include "wire/json.h"
-
-#define RATE_WINDOW			1000	/* ms */
 
 void
 presence_init(int index)
@@ -41,21 +40,19 @@ keep_payload(ChannelPresence *presence, Slice payload)
 	return true;
 }
 
-/* Is the channel within presence_rate? Counts. */
+/* Is the channel within presence_rate? Counts; if not, it is known when it will be. */
 static bool
-within_rate(ChannelPresence *presence)
+within_rate(Channel *channel)
 {
-	uint64		now = connection_clock();
+	int			retry_ms;
 
-	if (now >= presence->window_start + RATE_WINDOW)
-	{
-		presence->window_start = now;
-		presence->window_count = 0;
-	}
-	return presence->window_count++ < realtime_presence_rate;
+	if (limits_presence_change(channel, &channel->presence->bucket, &retry_ms))
+		return true;
+	channel->presence->due = connection_clock() + retry_ms;
+	return false;
 }
 
-/* Over the rate only the latest counts, and is sent when the window is over. */
+/* Over the rate only the latest counts, and is sent when that allows it. */
 static void
 hold_back(Channel *channel, Slice ref)
 {
@@ -83,7 +80,7 @@ track(Channel *channel, Slice payload, Slice ref)
 														"allows are present, try again later"));
 	else if (!keep_payload(presence, payload))
 		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
-	else if (!within_rate(presence))
+	else if (!within_rate(channel))
 		hold_back(channel, ref);
 	else if (!presence_publish_track(channel, ref))
 	{
@@ -102,7 +99,7 @@ untrack(Channel *channel, Slice ref)
 		presence_release(&presence->payload);
 	if (presence == NULL || (!presence->tracked && !presence->held_back))
 		reply_ok(channel, ref);
-	else if (!within_rate(presence))
+	else if (!within_rate(channel))
 		hold_back(channel, ref);
 	else
 	{
@@ -116,9 +113,11 @@ untrack(Channel *channel, Slice ref)
 
 /* Refuse a track; what the policies say of it is not explained, as in the reference. */
 static void
-refuse_track(Channel *channel, Slice ref, RefusalCause cause, Slice reason)
+refuse_track(Channel *channel, Slice ref, RefusalCause cause, Slice reason, int retry_ms)
 {
-	if (cause == REFUSED_BUSY)
+	if (retry_ms > 0)
+		limits_reply(channel, ref, reason, retry_ms);
+	else if (cause == REFUSED_BUSY)
 		channel_reply_error(channel, ref, reason);
 	else
 		channel_reply(channel, ref, false, SLICE_LITERAL("{}"));
@@ -147,13 +146,13 @@ enable(Channel *channel, Incoming *incoming)
 	{
 		if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_PRESENCE, (AskingWants) {.presence = true}, channel->token,
 						  incoming, &retry_ms))
-			refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
+			refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms), retry_ms);
 		return false;
 	}
 	if (answer->status == ANSWER_BUSY)
-		refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms));
+		refuse_track(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms), answer->retry_ms);
 	else if (answer->status == ANSWER_CANCELED)
-		refuse_track(channel, ref, REFUSED_SLOW, SLICE_EMPTY);
+		refuse_track(channel, ref, REFUSED_SLOW, SLICE_EMPTY, 0);
 	else
 	{
 		channel->presence_enabled = true;
@@ -188,7 +187,7 @@ push_track(Channel *channel, const Incoming *pushed, Slice payload)
 		channel_reply_error(channel, ref, SLICE_LITERAL("Presence track payload must be a map"));
 		return;
 	}
-	if (payload.len + channel->presence_key.len > settings_max_payload())
+	if (payload.len + channel->presence_key.len > limits_payload(channel->token))
 	{
 		channel_reply_error(channel, ref, SLICE_LITERAL("PresencePayloadTooLarge: the payload is longer than "
 														"realtime.max_payload_size, track less"));
@@ -218,6 +217,7 @@ presence_push(Channel *channel, const Incoming *incoming)
 	Slice		values[2];
 	char		name[16];
 	Slice		text = SLICE_EMPTY;
+	int			retry_ms;
 
 	/* reading the bus, just before, may have closed it: nobody would take back what it tracks now */
 	if (channel->connection->state != CONNECTION_OPEN)
@@ -230,6 +230,8 @@ presence_push(Channel *channel, const Incoming *incoming)
 	/* as in the reference, what has no event is answered and ignored */
 	if (!wjson_members(message->payload, names, values, 2) || wjson_type(values[0]) == WJSON_NONE)
 		reply_ok(channel, message->ref);
+	else if (incoming->answer == NULL && !limits_presence(channel, &retry_ms))
+		limits_reply(channel, message->ref, SLICE_LITERAL("Too many presence messages per second"), retry_ms);
 	else if (wjson_type(values[0]) != WJSON_STRING || !wjson_string_text(values[0], name, sizeof(name), &text, NULL))
 		channel_reply(channel, message->ref, false, SLICE_LITERAL("{}"));
 	else if (slice_equal_nocase(text, SLICE_LITERAL("track")))
@@ -245,7 +247,7 @@ presence_due(const Channel *channel)
 {
 	const ChannelPresence *presence = channel->presence;
 
-	return presence == NULL || !presence->held_back ? PG_UINT64_MAX : presence->window_start + RATE_WINDOW;
+	return presence == NULL || !presence->held_back ? PG_UINT64_MAX : presence->due;
 }
 
 void
@@ -253,8 +255,9 @@ presence_send_due(Channel *channel)
 {
 	ChannelPresence *presence = channel->presence;
 
+	if (!within_rate(channel))
+		return;
 	presence->held_back = false;
-	(void) within_rate(presence);
 	if (presence->payload.data != NULL)
 		(void) presence_publish_track(channel, SLICE_EMPTY);
 	else if (presence->tracked)

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "listener/broadcast.h"
+#include "listener/expiry.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/presence_news.h"
@@ -44,7 +45,8 @@ announce(const PresenceTopic *present, Slice diff)
 		int			vsn = channel->connection->vsn;
 		Frame	  **frame = &frames[vsn - PHX_V1];
 
-		if (channel->connection->state != CONNECTION_OPEN || !channel->read_presence || channel->awaits_state)
+		if (channel->connection->state != CONNECTION_OPEN || !channel->read_presence || channel->awaits_state ||
+			expiry_withholds(channel))
 			continue;
 		if (channel->presence_gated)
 		{
@@ -103,7 +105,7 @@ presence_send_state(Channel *channel)
 static void
 send_awaited_state(Channel *channel, void *arg)
 {
-	if (channel->awaits_state)
+	if (channel->awaits_state && !expiry_withholds(channel))
 		send_state(channel);
 }
 

@@ -20,8 +20,8 @@ typedef struct ChannelPresence
 	TimestampTz since;
 	Slice		payload;		/* that is tracked, or held back; malloc'ed */
 	bool		held_back;		/* the latest is still to be sent: the payload, or, without one, an untrack */
-	uint64		window_start;	/* loop clock, ms */
-	int			window_count;
+	uint64		bucket;			/* of presence_rate */
+	uint64		due;			/* loop clock, ms: when what is held back may be sent */
 	Slice		key;			/* generated; malloc'ed */
 } ChannelPresence;
 

@@ -9,6 +9,7 @@
 #include "listener/asking.h"
 #include "listener/http.h"
 #include "listener/input.h"
+#include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/rest_call.h"
 #include "shared/settings.h"
@@ -56,6 +57,7 @@ answer(RestCall *call, int status, Slice body, bool with_rate, const char *heade
 		.body = body,
 		.headers = text,
 		.with_rate = with_rate,
+		.token = call->token,
 		.keep_alive = call->keep_alive
 	};
 
@@ -83,8 +85,17 @@ rest_answer_busy(RestCall *call, int retry_ms)
 	char		header[64];
 
 	snprintf(body, sizeof(body), "{\"message\":\"Too many requests\",\"retry_after_ms\":%d}", retry_ms);
-	snprintf(header, sizeof(header), "retry-after: %d\r\n", (retry_ms + 999) / 1000);
+	http_write_retry(header, sizeof(header), retry_ms);
 	answer(call, 429, slice_cstring(body), true, header);
+}
+
+void
+rest_answer_limited(RestCall *call, int retry_ms)
+{
+	char		header[64];
+
+	http_write_retry(header, sizeof(header), retry_ms);
+	answer(call, 429, SLICE_LITERAL("{\"message\":\"You have exceeded your rate limit\"}"), true, header);
 }
 
 /* Answer before the body has been read: what is still coming can't be told from the next request. */
@@ -166,18 +177,35 @@ refuse(RestCall *call, int status, const char *body, bool with_rate)
 	call->refused_with_rate = with_rate;
 }
 
-/* What can be said without the body, in the order of the reference: the media type, the rate, the token. */
-static void
-check_head(RestCall *call)
+/* Verify the token, unless that has been done; false: it is not good, or there is none. */
+static bool
+check_token(RestCall *call)
 {
 	TokenRefusal refusal;
 	Slice		raw;
 
+	if (call->token == NULL && requested_token(&call->head, &raw))
+		call->token = token_verify(raw, NULL, &refusal);
+	return call->token != NULL;
+}
+
+/*
+ * What can be said without the body, in the order of the reference: the media type, the rate, the token. Only where the
+ * rate depends on the role a request over it costs a signature.
+ */
+static void
+check_head(RestCall *call)
+{
 	if (call->single && call->has_type && (call->type == MEDIA_FORM || call->type == MEDIA_OTHER))
+	{
 		refuse(call, 415, REST_UNSUPPORTED, false);
-	else if (!http_count_request())
+		return;
+	}
+	if (limit_differs(LIMIT_REQUESTS))
+		(void) check_token(call);
+	if (!http_count_request(call->token, &call->refused_retry_ms))
 		refuse(call, 429, "{\"message\":\"Too many requests\"}", true);
-	else if (!requested_token(&call->head, &raw) || (call->token = token_verify(raw, NULL, &refusal)) == NULL)
+	else if (!check_token(call))
 		refuse(call, 401, "{\"message\":\"Unauthorized\"}", true);
 }
 
@@ -202,10 +230,16 @@ send_continue(Connection *connection)
 static void
 complete(RestCall *call, Slice body)
 {
-	if (call->refused_status != 0)
-		answer(call, call->refused_status, slice_cstring(call->refused_body), call->refused_with_rate, "");
-	else
+	char		header[64] = "";
+
+	if (call->refused_status == 0)
+	{
 		rest_run(call, body);
+		return;
+	}
+	if (call->refused_retry_ms > 0)
+		http_write_retry(header, sizeof(header), call->refused_retry_ms);
+	answer(call, call->refused_status, slice_cstring(call->refused_body), call->refused_with_rate, header);
 }
 
 static void

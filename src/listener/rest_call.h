@@ -42,6 +42,7 @@ typedef struct RestCall
 	int			refused_status;
 	const char *refused_body;
 	bool		refused_with_rate;
+	int			refused_retry_ms;	/* 0: it does not depend on the time */
 
 	/* The body. */
 	bool		chunked;
@@ -76,8 +77,9 @@ typedef struct RestCall
 /* Answer, and forget the call. body: JSON, may be empty. */
 extern void rest_answer(RestCall *call, int status, Slice body);
 
-/* The same, naming a time after which to try again, in ms. */
+/* The same, naming a time after which to try again, in ms: the authorizers are busy, or the rate is used up. */
 extern void rest_answer_busy(RestCall *call, int retry_ms);
+extern void rest_answer_limited(RestCall *call, int retry_ms);
 
 /* The body is complete: the call is answered, or waits, when this returns. body need not be the call's own. */
 extern void rest_run(RestCall *call, Slice body);

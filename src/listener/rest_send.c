@@ -8,6 +8,7 @@
 
 #include "listener/asking.h"
 #include "listener/http.h"
+#include "listener/limits.h"
 #include "listener/rest_call.h"
 #include "listener/tally.h"
 #include "shared/bus.h"
@@ -128,7 +129,15 @@ send_batch(RestCall *call)
 static void
 send_all(RestCall *call)
 {
-	if (call->single)
+	uint32		count = call->single ? 1 : call->message_count;
+	int			retry_ms;
+
+	if (!limits_http_messages(call->token, count, &retry_ms))
+	{
+		tally(COUNTER_MESSAGES_REFUSED, count);
+		rest_answer_limited(call, retry_ms);
+	}
+	else if (call->single)
 		send_single(call);
 	else
 		send_batch(call);
@@ -360,7 +369,7 @@ run_single(RestCall *call, Slice body)
 		rest_answer(call, 400, REST_BAD_REQUEST);
 	else if (status != 0)
 		rest_answer(call, status, REST_NO_MEMORY);
-	else if (call->payload.len > settings_max_payload())
+	else if (call->payload.len > limits_payload(call->token))
 		rest_answer(call, 422, ERRORS_TOO_LARGE);
 	else if (call->topics[0].name.len > REALTIME_MAX_TOPIC)
 		rest_answer(call, 422, SLICE_LITERAL("{\"errors\":{\"topic\":[\"should be at most 4096 byte(s)\"]}}"));
@@ -369,7 +378,7 @@ run_single(RestCall *call, Slice body)
 	else if (call->is_private)
 		ask_all(call);
 	else
-		send_single(call);
+		send_all(call);
 }
 
 /* ------------------------------------------------ a batch ------------------------------------------------ */
@@ -454,7 +463,7 @@ read_messages(RestCall *call, Slice body)
 		rest_answer(call, 400, REST_BAD_REQUEST);
 	else if (status == BATCH_BLANK || status == BATCH_INVALID)
 		refuse_list(call, status);
-	else if (status == BATCH_TOO_MANY || count > realtime_max_requests_per_second)
+	else if (status == BATCH_TOO_MANY || count > limit_of(token_role(call->token), LIMIT_REQUESTS))
 		rest_answer(call, 429, TOO_MANY_MESSAGES);
 	else
 	{
@@ -463,7 +472,7 @@ read_messages(RestCall *call, Slice body)
 		call->scratch = malloc(list.len);
 		if (call->messages == NULL || call->scratch == NULL)
 			rest_answer(call, 500, REST_NO_MEMORY);
-		else if (batch_read(list, settings_max_payload(), call->messages, count, call->scratch, list.len) == 0)
+		else if (batch_read(list, limits_payload(call->token), call->messages, count, call->scratch, list.len) == 0)
 			return true;
 		else
 			refuse_batch(call, 422, SLICE_EMPTY);
@@ -492,7 +501,7 @@ run_batch(RestCall *call, Slice body)
 	else if (!read_messages(call, body) || !read_messages_to_keep(call, body))
 		;						/* answered */
 	else if (!any_private(call))
-		send_batch(call);
+		send_all(call);
 	else if (list_topics(call))
 		ask_all(call);
 }

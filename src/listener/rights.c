@@ -184,23 +184,23 @@ channel_may_write(Channel *channel, const Right *right, const Incoming *incoming
 		{
 			if (!asking_begin(channel->connection, topic_name(channel->topic), ASKING_WRITE, (AskingWants) {.presence = channel->presence_enabled},
 							  channel->token, incoming, &retry_ms))
-				refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms));
+				refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, retry_ms), retry_ms);
 			return false;
 		}
 		if (answer->status == ANSWER_BUSY)
 		{
-			refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms));
+			refuse(channel, ref, REFUSED_BUSY, too_many_requests(text, answer->retry_ms), answer->retry_ms);
 			return false;
 		}
 		if (answer->status == ANSWER_CANCELED)
 		{
-			refuse(channel, ref, REFUSED_SLOW, SLICE_EMPTY);
+			refuse(channel, ref, REFUSED_SLOW, SLICE_EMPTY, 0);
 			return false;
 		}
 		take_write_rights(channel, answer);
 	}
 	if (*right == RIGHT_YES)
 		return true;
-	refuse(channel, ref, REFUSED_RIGHT, SLICE_EMPTY);
+	refuse(channel, ref, REFUSED_RIGHT, SLICE_EMPTY, 0);
 	return false;
 }

@@ -9,8 +9,11 @@
 
 #include "listener/channel.h"
 
-/* Refuse the push with this ref. The reason is there for REFUSED_BUSY only, during the call; it may be used in a reply. */
-typedef void (*RefusePush) (Channel *channel, Slice ref, RefusalCause cause, Slice reason);
+/*
+ * Refuse the push with this ref. The reason is there for REFUSED_BUSY only, during the call; it may be used in a reply, and
+ * so may the time after which to try again (0: that would not help).
+ */
+typedef void (*RefusePush) (Channel *channel, Slice ref, RefusalCause cause, Slice reason, int retry_ms);
 
 /*
  * Has the channel this right, &channel->write_broadcast or &channel->write_presence (that only once presence is enabled)?

@@ -12,6 +12,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
+#include "listener/admission.h"
 #include "listener/certificate.h"
 #include "listener/connection.h"
 #include "listener/server.h"
@@ -471,28 +473,39 @@ sockets_close(void)
 	socket_count = 0;
 }
 
-/* There are no descriptors left, say: a socket that stays readable must not keep the loop busy. */
+/* A socket that stays readable must not keep the loop busy. */
 static void
-pause_accepting(int error)
+stop_accepting(uint64 pause)
+{
+	for (int i = 0; i < socket_count; i++)
+		uv_poll_stop(sockets[i].poll);
+	paused_until = connection_clock() + pause;
+}
+
+/* There are no descriptors left, say. */
+static void
+accept_failed(int error)
 {
 	ereport(LOG,
 			(errmsg("realtime listener could not accept a connection: %s", strerror(error)),
 			 errhint(error == EMFILE || error == ENFILE ?
 					 "Raise the limit of open files, or lower realtime.max_clients." :
 					 "The next attempt is made in half a second.")));
-	for (int i = 0; i < socket_count; i++)
-		uv_poll_stop(sockets[i].poll);
-	paused_until = connection_clock() + ACCEPT_PAUSE;
+	stop_accepting(ACCEPT_PAUSE);
 }
 
+/* What is started first is looked at first, and may use up all that may be let in: each address is first in its turn. */
 void
 sockets_resume(void)
 {
+	static unsigned first;
+
 	if (paused_until == 0 || connection_clock() < paused_until)
 		return;
 	paused_until = 0;
+	first++;
 	for (int i = 0; i < socket_count; i++)
-		uv_poll_start(sockets[i].poll, UV_READABLE, accept_some);
+		uv_poll_start(sockets[(first + i) % socket_count].poll, UV_READABLE, accept_some);
 }
 
 int64
@@ -507,9 +520,7 @@ sockets_wait(void)
 static bool
 over_limits(void)
 {
-	uint32		unjoined_share = (realtime_max_unjoined + realtime_listeners - 1) / realtime_listeners;
-
-	return tally_total(COUNTER_CONNECTIONS) >= realtime_max_clients || connections_unjoined() >= unjoined_share;
+	return tally_total(COUNTER_CONNECTIONS) >= realtime_max_clients || admission_full();
 }
 
 static void
@@ -525,17 +536,30 @@ turn_away(int fd)
 	tally(COUNTER_CONNECTS_REFUSED, 1);
 }
 
+/*
+ * By itself the kernel gives a socket up to 4 MB, which is much memory and much copying for a client that never reads. The
+ * number is doubled there for its own needs, and bounded by net.core.wmem_max.
+ */
+static void
+limit_send_buffer(int fd)
+{
+	int			size = Min(realtime_client_send_buffer, INT_MAX / 1024) * 1024;
+
+	if (size > 0)
+		(void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+}
+
 /* A connection has come. */
 static void
 accepted(int fd, const struct sockaddr *address, socklen_t length)
 {
-	uint32		unjoined_share = (realtime_max_unjoined + realtime_listeners - 1) / realtime_listeners;
 	bool		over = over_limits();
 	Connection *connection = NULL;
 	char		text[64];
 	int			on = 1;
 
-	if (!over || connections_unjoined() < unjoined_share + OVER_LIMIT_MAX)
+	admission_took();
+	if (!over || connections_unjoined() < admission_unjoined_share() + OVER_LIMIT_MAX)
 	{
 		format_address(address, length, false, text, sizeof(text));
 		connection = connection_new(text);
@@ -547,6 +571,7 @@ accepted(int fd, const struct sockaddr *address, socklen_t length)
 	}
 	connection->over_limit = over;
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	limit_send_buffer(fd);
 	server_adopt(connection, fd);
 }
 
@@ -562,14 +587,21 @@ accept_some(uv_poll_t *poll, int status, int events)
 	{
 		struct sockaddr_storage address;
 		socklen_t	length = sizeof(address);
-		int			fd = accept4(from->fd, (struct sockaddr *) &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int			fd;
+
+		if (!admission_open())
+		{
+			stop_accepting(ADMISSION_PAUSE);
+			break;
+		}
+		fd = accept4(from->fd, (struct sockaddr *) &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd >= 0)
 			accepted(fd, (struct sockaddr *) &address, length);
 		else if (errno == EAGAIN || errno == EWOULDBLOCK)
 			break;
 		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			pause_accepting(errno);
+			accept_failed(errno);
 		else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
 			break;
 	}

@@ -26,7 +26,7 @@ extern void sockets_reloaded(int listener);
 /* No more connections. */
 extern void sockets_close(void);
 
-/* The loop, each turn: accept again after a pause that a lack of descriptors has made. */
+/* The loop, each turn: accept again after a pause that a lack of descriptors, or of room, has made. */
 extern void sockets_resume(void);
 
 /* Milliseconds until that has something to do; -1: nothing. */

@@ -17,6 +17,7 @@ static const Counter gauges[] =
 	COUNTER_PRIVATE_CHANNELS,
 	COUNTER_SUBSCRIBED_CHANNELS,
 	COUNTER_QUEUED_BYTES,
+	COUNTER_QUEUE_MEMORY,
 };
 static int64 gauge_added[lengthof(gauges)];
 

@@ -39,9 +39,8 @@ is_role_char(char c)
 		c == '_' || c == '$' || (unsigned char) c >= 0x80;
 }
 
-/* A role as it is written in SQL; NULL, or what is wrong with it. */
-static const char *
-read_role(const char **at, char *role)
+const char *
+api_key_read_role(const char **at, char role[API_KEY_ROLE_SIZE])
 {
 	bool		quoted = **at == '"';
 	Size		len = 0;
@@ -86,7 +85,7 @@ read_entry(const char **at, ApiKey *entry)
 	if (**at != '=')
 		return "\"=\" must follow the key, which consists of letters, digits and _-.~";
 	*at = skip_blanks(*at + 1);
-	fault = read_role(at, entry->role);
+	fault = api_key_read_role(at, entry->role);
 	if (fault != NULL)
 		return fault;
 	*at = skip_blanks(*at);

@@ -29,4 +29,10 @@ extern bool api_keys_fault(const char *setting, char *text, Size size);
 /* The role of a key; false: there is no such key. How long that takes tells nothing about the keys but their lengths. */
 extern bool api_keys_find(const char *setting, Slice key, char role[API_KEY_ROLE_SIZE]);
 
+/*
+ * The role at *at, written as in SQL; *at is moved behind it. NULL, or what is wrong with it, to follow "Entry N: ". For
+ * other settings, too.
+ */
+extern const char *api_key_read_role(const char **at, char role[API_KEY_ROLE_SIZE]);
+
 #endif							/* REALTIME_API_KEYS_H */

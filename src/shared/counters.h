@@ -12,6 +12,7 @@
 	X(CHANNELS, "channels") /* gauge */ \
 	X(PRIVATE_CHANNELS, "private_channels") /* gauge */ \
 	X(SUBSCRIBED_CHANNELS, "subscribed_channels") /* gauge */ \
+	X(QUEUE_MEMORY, "queue_memory_used") /* gauge */ \
 	X(CONNECTS, "connects") \
 	X(CONNECTS_REFUSED, "connects_refused") \
 	X(JOINS, "joins") \
@@ -19,6 +20,7 @@
 	X(MESSAGES_RECEIVED, "messages_received") \
 	X(MESSAGES_REFUSED, "messages_refused") \
 	X(MESSAGES_MALFORMED, "messages_malformed") \
+	X(RATE_REFUSALS, "rate_refusals") \
 	X(BYTES_RECEIVED, "bytes_received") \
 	X(BYTES_SENT, "bytes_sent") \
 	X(BROADCASTS_FROM_CLIENTS, "broadcasts_from_clients") \

@@ -14,6 +14,7 @@
 #include "shared/bus.h"
 #include "shared/compat.h"
 #include "shared/registry.h"
+#include "shared/role_limits.h"
 #include "shared/settings.h"
 #include "wire/jwt.h"
 #include "wire/origin.h"
@@ -42,11 +43,16 @@ int			realtime_retention;
 char	   *realtime_partition_clock;
 int			realtime_max_clients;
 int			realtime_max_unjoined;
+int			realtime_max_connects_per_second;
 int			realtime_handshake_timeout;
 int			realtime_idle_timeout;
 int			realtime_max_joins_per_second;
 int			realtime_max_channels_per_client;
 int			realtime_max_requests_per_second;
+int			realtime_max_messages_per_second;
+int			realtime_max_total_messages_per_second;
+int			realtime_limit_burst;
+char	   *realtime_role_limits_text;
 int			realtime_max_payload_size;
 bool		realtime_presence_enabled;
 int			realtime_presence_rate;
@@ -57,6 +63,10 @@ int			realtime_client_timeout;
 int			realtime_client_queue_size;
 int			realtime_client_queue_soft;
 int			realtime_client_queue_soft_time;
+int			realtime_client_send_buffer;
+int			realtime_queue_memory;
+int			realtime_token_warning;
+int			realtime_token_grace;
 int			realtime_max_wal_retained;
 char	   *realtime_publication;
 int			realtime_changes_backlog;
@@ -84,11 +94,15 @@ static const char *show_api_keys(void);
 static bool check_claim_validators(char **newval, void **extra, GucSource source);
 static bool check_partition_clock(char **newval, void **extra, GucSource source);
 static bool check_allowed_origins(char **newval, void **extra, GucSource source);
+static bool check_role_limits(char **newval, void **extra, GucSource source);
+static void assign_role_limits(const char *newval, void *extra);
 static void define_restart_settings(void);
 static void define_keys(void);
 static void define_access(void);
 static void define_limits(void);
+static void define_rates(void);
 static void define_queues(void);
+static void define_expiry(void);
 static void define_presence(void);
 static void define_history(void);
 
@@ -105,8 +119,10 @@ settings_define(bool preloaded)
 	define_restart_settings();
 	define_keys();
 	define_limits();
+	define_rates();
 	define_queues();
 	define_access();
+	define_expiry();
 	define_presence();
 	define_history();
 
@@ -228,6 +244,11 @@ define_limits(void)
 							"Connections that have not joined a channel.",
 							NULL, &realtime_max_unjoined, 1000, 1, 1000000, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_connects_per_second",
+							"Connections that are let in, over all listeners.",
+							"More of them wait in the queue of the listening socket.",
+							&realtime_max_connects_per_second, 2000, 1, 1000000, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.handshake_timeout",
 							"Time for a new connection to send its request.",
 							NULL, &realtime_handshake_timeout, 10000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
@@ -236,22 +257,45 @@ define_limits(void)
 							"A connection that sends nothing for so long is closed.",
 							NULL, &realtime_idle_timeout, 60000, 1000, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
 							NULL, NULL, NULL);
-	DefineCustomIntVariable("realtime.max_joins_per_second",
-							"Joins of channels in all, over all listeners.",
-							NULL, &realtime_max_joins_per_second, 5000, 1, INT_MAX, PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.max_channels_per_client",
 							"Channels that one connection may have joined at a time.",
 							NULL, &realtime_max_channels_per_client, 100, 1, 100000, PGC_SIGHUP, 0,
-							NULL, NULL, NULL);
-	DefineCustomIntVariable("realtime.max_requests_per_second",
-							"HTTP requests below /api that one listener answers.",
-							NULL, &realtime_max_requests_per_second, 50000, 1, INT_MAX, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.max_payload_size",
 							"Longest payload of a message, in bytes of its text.",
 							NULL, &realtime_max_payload_size, 3000 * 1024, 1024, 256 * 1024 * 1024, PGC_SIGHUP,
 							GUC_UNIT_BYTE, NULL, NULL, NULL);
+}
+
+/* Limits on rates: token buckets (bucket.h). */
+static void
+define_rates(void)
+{
+	DefineCustomIntVariable("realtime.max_joins_per_second",
+							"Joins of channels in all, over all listeners.",
+							NULL, &realtime_max_joins_per_second, 5000, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_requests_per_second",
+							"HTTP requests below /api in all, over all listeners.",
+							NULL, &realtime_max_requests_per_second, 50000, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_messages_per_second",
+							"Broadcasts, presence messages and joins of one connection.",
+							NULL, &realtime_max_messages_per_second, 1000, 1, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.max_total_messages_per_second",
+							"Broadcasts of clients in all, also by HTTP, over all listeners; 0 for no limit.",
+							NULL, &realtime_max_total_messages_per_second, 0, 0, INT_MAX, PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.limit_burst",
+							"How much time's worth of a limit per second may be used at once.",
+							NULL, &realtime_limit_burst, 1000, 1, 3600 * 1000, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomStringVariable("realtime.role_limits",
+							   "Limits that hold for the tokens of some roles instead of the common ones.",
+							   "As in: service_role: max_messages_per_second=10000, max_channels_per_client=1000; authenticated: presence_rate=20.",
+							   &realtime_role_limits_text, "", PGC_SIGHUP, 0,
+							   check_role_limits, assign_role_limits, NULL);
 }
 
 static void
@@ -268,6 +312,16 @@ define_queues(void)
 	DefineCustomIntVariable("realtime.client_queue_soft_time",
 							"How long a connection may stay over client_queue_soft.",
 							NULL, &realtime_client_queue_soft_time, 10000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.client_send_buffer",
+							"Send buffer of one connection in the kernel; 0 leaves that to the system.",
+							"It comes before the queue: what a client does not read fills it first.",
+							&realtime_client_send_buffer, 128, 0, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.queue_memory",
+							"Memory of one listener for what waits to be sent; 0 for no limit.",
+							"Past it the connections with the longest queues are closed.",
+							&realtime_queue_memory, 128, 0, 1024 * 1024, PGC_SIGHUP, GUC_UNIT_MB,
 							NULL, NULL, NULL);
 }
 
@@ -300,6 +354,21 @@ define_access(void)
 							   NULL, NULL, NULL);
 }
 
+/* The end of tokens. */
+static void
+define_expiry(void)
+{
+	DefineCustomIntVariable("realtime.token_warning",
+							"How long before its token expires a channel is told; 0: not.",
+							NULL, &realtime_token_warning, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+	DefineCustomIntVariable("realtime.token_grace",
+							"How long a channel whose token has expired waits for a fresh one.",
+							"Meanwhile nothing is delivered to it or accepted from it; then it is closed.",
+							&realtime_token_grace, 0, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							NULL, NULL, NULL);
+}
+
 static void
 define_presence(void)
 {
@@ -309,7 +378,7 @@ define_presence(void)
 							 NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.presence_rate",
 							"Changes of presence that one channel may make in a second.",
-							"Over it the latest is sent at the end of the second.",
+							"Over it the latest is sent as soon as the rate allows.",
 							&realtime_presence_rate, 10, 1, INT_MAX, PGC_SIGHUP, 0,
 							NULL, NULL, NULL);
 	DefineCustomIntVariable("realtime.max_presence",
@@ -358,11 +427,17 @@ define_history(void)
 }
 
 Size
-settings_max_payload(void)
+settings_fit_payload(Size size)
 {
 	Size		fits = bus_max_record() - REALTIME_MAX_TOPIC - 8192;
 
-	return Min((Size) realtime_max_payload_size, fits);
+	return Min(size, fits);
+}
+
+Size
+settings_max_payload(void)
+{
+	return settings_fit_payload(realtime_max_payload_size);
 }
 
 bool
@@ -477,6 +552,34 @@ check_allowed_origins(char **newval, void **extra, GucSource source)
 	GUC_check_errdetail("\"%.*s\" is no origin: scheme://host or scheme://host:port, without a path.",
 						(int) Min(wrong.len, 200), wrong.data);
 	return false;
+}
+
+static bool
+check_role_limits(char **newval, void **extra, GucSource source)
+{
+	RoleLimits *limits;
+	char		fault[128];
+
+	if (**newval == '\0')
+		return true;
+	limits = setting_malloc(sizeof(RoleLimits));
+	if (limits == NULL)
+		return false;
+	if (role_limits_parse(*newval, limits, fault, sizeof(fault)))
+	{
+		*extra = limits;
+		return true;
+	}
+	setting_free(limits);
+	GUC_check_errdetail("%s", fault);
+	GUC_check_errhint("As in: service_role: max_messages_per_second=10000, max_channels_per_client=1000; authenticated: presence_rate=20");
+	return false;
+}
+
+static void
+assign_role_limits(const char *newval, void *extra)
+{
+	realtime_role_limits = extra;
 }
 
 /* Accept what the input function of timestamp accepts, apart from infinity. */

@@ -38,11 +38,16 @@ extern int	realtime_retention;			/* minutes */
 extern char *realtime_partition_clock;	/* '' or the timestamp that partitions go by, for tests */
 extern int	realtime_max_clients;
 extern int	realtime_max_unjoined;
+extern int	realtime_max_connects_per_second;
 extern int	realtime_handshake_timeout; /* ms */
 extern int	realtime_idle_timeout;		/* ms */
 extern int	realtime_max_joins_per_second;
 extern int	realtime_max_channels_per_client;
 extern int	realtime_max_requests_per_second;
+extern int	realtime_max_messages_per_second;
+extern int	realtime_max_total_messages_per_second; /* 0: no limit */
+extern int	realtime_limit_burst;	/* ms; see bucket.h */
+extern char *realtime_role_limits_text; /* see role_limits.h */
 extern int	realtime_max_payload_size;	/* kB of 1000 bytes are not PostgreSQL's: this is in bytes */
 extern bool realtime_presence_enabled;
 extern int	realtime_presence_rate; /* per channel and second */
@@ -53,6 +58,10 @@ extern int	realtime_client_timeout;	/* ms */
 extern int	realtime_client_queue_size; /* kB */
 extern int	realtime_client_queue_soft; /* kB */
 extern int	realtime_client_queue_soft_time;	/* ms */
+extern int	realtime_client_send_buffer;	/* kB; 0: the system's choice */
+extern int	realtime_queue_memory;	/* MB; 0: no limit */
+extern int	realtime_token_warning; /* ms; 0: none */
+extern int	realtime_token_grace;	/* ms */
 extern int	realtime_max_wal_retained;	/* MB */
 extern char *realtime_publication;
 extern int	realtime_changes_backlog;	/* MB */
@@ -77,5 +86,8 @@ extern void settings_define(bool preloaded);
 
 /* The longest payload that is delivered, in bytes of its text: max_payload_size and what the bus takes. */
 extern Size settings_max_payload(void);
+
+/* So much of it as the bus takes. */
+extern Size settings_fit_payload(Size size);
 
 #endif							/* REALTIME_SETTINGS_H */

@@ -18,13 +18,14 @@
 #include "shared/inspect.h"
 #include "shared/message_files.h"
 #include "shared/questions.h"
+#include "shared/rates.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
 #include "shared/shmem.h"
 #include "shared/wakeup.h"
 
 #define TRANCHE		"realtime"
-#define MAX_PARTS	16
+#define MAX_ADDED_PARTS	4
 
 typedef struct ShmemPart
 {
@@ -37,8 +38,8 @@ static shmem_startup_hook_type previous_startup_hook;
 static LWLockPadded *locks;
 static bool installed;
 
-/* The parts of this room come first; other rooms add theirs. */
-static ShmemPart parts[MAX_PARTS] =
+/* The parts of this room, and those that other rooms have added. */
+static const ShmemPart own_parts[] =
 {
 	{counters_shmem_size, counters_shmem_init},
 	{registry_shmem_size, registry_shmem_init},
@@ -49,17 +50,19 @@ static ShmemPart parts[MAX_PARTS] =
 	{inspect_shmem_size, inspect_shmem_init},
 	{wakeup_shmem_size, wakeup_shmem_init},
 	{questions_shmem_size, questions_shmem_init},
+	{rates_shmem_size, rates_shmem_init},
 	{change_requests_shmem_size, change_requests_shmem_init},
 	{change_stream_shmem_size, change_stream_shmem_init},
 	{histograms_shmem_size, histograms_shmem_init},
 };
-static int	part_count = 12;
+static ShmemPart added_parts[MAX_ADDED_PARTS];
+static int	added_part_count;
 
 void
 shmem_add_part(Size (*size) (void), void (*init) (void))
 {
-	Assert(part_count < MAX_PARTS);
-	parts[part_count++] = (ShmemPart) {size, init};
+	Assert(added_part_count < MAX_ADDED_PARTS);
+	added_parts[added_part_count++] = (ShmemPart) {size, init};
 }
 
 static void
@@ -67,8 +70,10 @@ request(void)
 {
 	if (previous_request_hook)
 		previous_request_hook();
-	for (int i = 0; i < part_count; i++)
-		RequestAddinShmemSpace(MAXALIGN(parts[i].size()));
+	for (int i = 0; i < lengthof(own_parts); i++)
+		RequestAddinShmemSpace(MAXALIGN(own_parts[i].size()));
+	for (int i = 0; i < added_part_count; i++)
+		RequestAddinShmemSpace(MAXALIGN(added_parts[i].size()));
 	RequestNamedLWLockTranche(TRANCHE, REALTIME_LOCKS);
 }
 
@@ -80,8 +85,10 @@ startup(void)
 		previous_startup_hook();
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	locks = GetNamedLWLockTranche(TRANCHE);
-	for (int i = 0; i < part_count; i++)
-		parts[i].init();
+	for (int i = 0; i < lengthof(own_parts); i++)
+		own_parts[i].init();
+	for (int i = 0; i < added_part_count; i++)
+		added_parts[i].init();
 	LWLockRelease(AddinShmemInitLock);
 }
 

@@ -48,6 +48,18 @@ worker_register(WorkerKind kind, int index, const char *function)
 	RegisterBackgroundWorker(&worker);
 }
 
+/* CHECK_FOR_INTERRUPTS would call it FATAL in the log, for each of our processes, whenever the server is shut down. */
+void
+worker_check_interrupts(void)
+{
+	if (ProcDiePending)
+	{
+		ereport(DEBUG1, (errmsg_internal("%s ends, as it was asked to", worker_kind_name(my_kind))));
+		proc_exit(1);
+	}
+	CHECK_FOR_INTERRUPTS();
+}
+
 bool
 worker_wait(long timeout_ms)
 {
@@ -61,7 +73,7 @@ worker_wait(long timeout_ms)
 		events |= WL_TIMEOUT;
 	woken = WaitLatch(MyLatch, events, timeout_ms, PG_WAIT_EXTENSION) & WL_LATCH_SET;
 	ResetLatch(MyLatch);
-	CHECK_FOR_INTERRUPTS();
+	worker_check_interrupts();
 	if (watch)
 		registry_remind_postmaster();
 	return woken;

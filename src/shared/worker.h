@@ -32,6 +32,9 @@ extern bool worker_wait(long timeout_ms);
 extern bool worker_sleep(long timeout_ms);
 extern void worker_nap(long timeout_ms);
 
+/* CHECK_FOR_INTERRUPTS for where nothing is under way: SIGTERM ends the process without a word, with exit code 1. */
+extern void worker_check_interrupts(void);
+
 /* Connect to the database of the registry (listeners: to none) and name the worker in pg_stat_activity. */
 extern void worker_connect(bool to_database);
 

@@ -35,7 +35,9 @@ static const scenario scenarios[] = {
 	{"paced", scenario_paced, "the same at 25,000 deliveries/s"},
 	{"joins", scenario_joins, "private joins, judged by policies"},
 	{"changes", scenario_changes, "Postgres Changes under row level security"},
+	{"storm", scenario_storm, "10,000 clients that all come back at once, beside pgbench"},
 	{"rest", scenario_rest, "broadcasts over HTTP"},
+	{"slow", scenario_slow, "1,000 clients that never read at 10,000 messages/s"},
 	{"send", scenario_send, "realtime.send to one subscriber, against a bare commit"},
 	{"load", scenario_load, "the same beside bulk loads"},
 };
@@ -55,6 +57,7 @@ usage(void)
 		  "  -s COUNT       senders of the saturated fan-out (4)\n"
 		  "  -b COUNT       messages of one sender under way (4)\n"
 		  "  -i COUNT       idle connections (15000)\n"
+		  "  -c COUNT       clients of the storm (10000)\n"
 		  "  -r COUNT       rows of a bulk load (1000000)\n"
 		  "The token is taken from the environment variable BENCH_TOKEN.\n"
 		  "Scenarios (all of them if none is named):\n", stderr);
@@ -128,9 +131,9 @@ read_options(int argc, char **argv, bench_options *o)
 
 	*o = (bench_options) {
 		.conninfo = "", .token = getenv("BENCH_TOKEN"), .subscribers = 500, .senders = 4,
-		.window = 4, .idle_clients = 15000, .load_rows = 1000000,
+		.window = 4, .idle_clients = 15000, .storm_clients = 10000, .load_rows = 1000000,
 	};
-	while ((c = getopt(argc, argv, "w:d:qxn:s:b:i:r:")) != -1)
+	while ((c = getopt(argc, argv, "w:d:qxn:s:b:i:c:r:")) != -1)
 	{
 		switch (c)
 		{
@@ -157,6 +160,9 @@ read_options(int argc, char **argv, bench_options *o)
 				break;
 			case 'i':
 				o->idle_clients = number(optarg, 1, 19900);
+				break;
+			case 'c':
+				o->storm_clients = number(optarg, 1, 19900);
 				break;
 			case 'r':
 				o->load_rows = number(optarg, 1000, 100000000);

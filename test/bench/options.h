@@ -20,6 +20,7 @@ typedef struct bench_options
 	uint32_t	senders;		/* of the saturated fan-out */
 	uint32_t	window;			/* messages of one sender that are under way */
 	uint32_t	idle_clients;
+	uint32_t	storm_clients;
 	uint32_t	load_rows;		/* rows of one bulk load */
 } bench_options;
 
@@ -35,6 +36,8 @@ extern void scenario_presence(const bench_options *options);
 extern void scenario_quiet(const bench_options *options);
 extern void scenario_joins(const bench_options *options);
 extern void scenario_changes(const bench_options *options);
+extern void scenario_storm(const bench_options *options);
 extern void scenario_rest(const bench_options *options);
+extern void scenario_slow(const bench_options *options);
 
 #endif							/* BENCH_OPTIONS_H */

@@ -140,3 +140,27 @@ procstat_memory_all(const pid_set *set, proc_memory *memory)
 	}
 	return true;
 }
+
+/* Resident memory of all, from statm; those that are gone count as nothing. */
+uint64_t
+procstat_rss_all(const pid_set *set)
+{
+	uint64_t	total = 0;
+
+	for (int i = 0; i < set->count; i++)
+	{
+		char		path[64];
+		unsigned long size;
+		unsigned long resident;
+		FILE	   *file;
+
+		snprintf(path, sizeof(path), "/proc/%d/statm", (int) set->pids[i]);
+		file = fopen(path, "r");
+		if (file == NULL)
+			continue;
+		if (fscanf(file, "%lu %lu", &size, &resident) == 2)
+			total += (uint64_t) resident * (uint64_t) sysconf(_SC_PAGESIZE);
+		fclose(file);
+	}
+	return total;
+}

@@ -36,4 +36,7 @@ extern bool procstat_cpu_all(const pid_set *set, proc_cpu *cpu);
 extern bool procstat_memory(pid_t pid, proc_memory *memory);
 extern bool procstat_memory_all(const pid_set *set, proc_memory *memory);
 
+/* Resident bytes, as often as one likes: smaps_rollup holds the process up while it counts. */
+extern uint64_t procstat_rss_all(const pid_set *set);
+
 #endif							/* BENCH_PROCSTAT_H */

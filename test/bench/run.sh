@@ -53,12 +53,13 @@ start_server()
 	# One connection sends all of a saturated topic; the limits of joins and messages aren't what is measured.
 	"$instance" psql "$work/instance" -qAt -o /dev/null <<-'END'
 		select format('alter system set %I = 1000000', name) from pg_settings
-			where name in ('realtime.max_messages_per_second', 'realtime.max_joins_per_second',
+			where name in ('realtime.max_messages_per_second', 'realtime.max_joins_per_second', 'realtime.max_connects_per_second',
 				'realtime.max_requests_per_second') \gexec
 		select pg_reload_conf();
 	END
 	BENCH_TOKEN=$("$instance" psql "$work/instance" -qAtc "select realtime.issue_token('anon')")
-	export BENCH_TOKEN
+	BENCH_PGBENCH=$("${PG_CONFIG:-pg_config}" --bindir)/pgbench
+	export BENCH_TOKEN BENCH_PGBENCH
 }
 
 # What the figures were measured on.
@@ -77,7 +78,7 @@ ulimit -n "$(ulimit -Hn)"
 start_server
 describe_machine
 # shellcheck disable=SC2086
-timeout --kill-after=10 "$run_seconds" "$loadgen" ${BENCH_QUICK:+-q -i 3000} -w "$PORT" \
+timeout --kill-after=10 "$run_seconds" "$loadgen" ${BENCH_QUICK:+-q -i 3000 -c 3000} -w "$PORT" \
 	-d "host=$PGHOST port=$PGPORT user=postgres dbname=postgres" "$@" ${BENCH:-} &
 child=$!
 wait "$child"

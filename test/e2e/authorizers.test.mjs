@@ -33,7 +33,7 @@ async function client(instance) {
       const { event, topic, ref, payload } = readFrame(frame);
       if (event === 'phx_reply') {
         const join = joins.get(topic === 'phoenix' ? ref : topic);
-        Object.assign(join, { took: performance.now() - join.began, status: payload.status, reason: payload.response.reason });
+        Object.assign(join, { took: performance.now() - join.began, status: payload.status, reason: payload.response.reason, retry: payload.response.retry_after_ms });
       }
     },
   });
@@ -233,8 +233,8 @@ describe('with narrow bounds', () => {
     await answered(joins);
     const refused = joins.filter(({ status }) => status !== 'ok');
     assert.ok(refused.length >= 24, `${refused.length} were refused`);
-    for (const { reason, took } of refused) {
-      assert.match(reason, TOO_MANY);
+    for (const { reason, retry, took } of refused) {
+      assert.equal(retry, Number(TOO_MANY.exec(reason)[1]));
       assert.ok(took < 300, `${took} ms`);
     }
     // The hint is worth following.

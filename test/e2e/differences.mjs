@@ -7,7 +7,7 @@ import { Expect, matching } from './lib/match.mjs';
 import { loadTranscript } from './lib/transcript.mjs';
 
 // Issues whose features the server has.
-export const DONE = new Set([2, 3, 4, 5]);
+export const DONE = new Set([2, 3, 4, 5, 6]);
 
 // ---------------------------------------------------------------- frames that are used often
 
@@ -64,6 +64,10 @@ const presenceDiffV1 = (topic, joins, leaves) => ({
 const present = (key, ...metas) => ({ [key]: { metas } });
 const invalidJoin = (member) => ({ reason: matching(new RegExp(`^InvalidJoinPayload: .*${member}`)) });
 const writeDenied = { reason: 'Unauthorized: You do not have permissions to write to this Channel topic' };
+const tooMany = {
+  reason: 'Too many messages per second',
+  retry_after_ms: new Expect('milliseconds', (n) => Number.isInteger(n) && n > 0),
+};
 const invalidPayload = { reason: matching(/^InvalidPayload: ./) };
 
 // ---------------------------------------------------------------- a bad member of the join config
@@ -662,6 +666,25 @@ export const DIFFERENCES = {
   ],
 
   // -------------------------------------------------------------- Limits
+  'limit-channels': [{ why: 'its settings', settings: { 'realtime.max_channels_per_client': 3, 'realtime.presence_enabled': 'on' } }],
+  // The reference counts for some seconds before it says no; here 53 messages are allowed at once, and then one a second.
+  'limit-events': [
+    {
+      why: 'its settings: two of the 55 messages are too many',
+      settings: { 'realtime.private_only': 'on', 'realtime.max_total_messages_per_second': 1, 'realtime.limit_burst': "'53s'" },
+    },
+    ...[
+      [164, 'm10-3'],
+      [165, 'm10-4'],
+    ].map(([step, ref]) => ({
+      step,
+      why: '§3.8, finding 31: what is too much is refused with the text of §3.8',
+      replace: reply('1', ref, 'realtime:rec-rw-ev', 'error', tooMany),
+    })),
+    { step: [169, 172], why: 'finding 31: and not delivered', absent: true },
+    { step: [170, 171], why: 'finding 31: the channel stays', absent: true },
+    { step: 181, why: 'finding 31: the sender is limited, too', replace: reply('1', 'last', 'realtime:rec-rw-ev', 'error', tooMany) },
+  ],
   'limit-private-only': [{ why: 'its setting', settings: { 'realtime.private_only': 'on' } }],
 };
 

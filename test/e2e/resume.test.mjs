@@ -14,7 +14,7 @@ let instance;
 before(async () => {
   instance = await Instance.start({
     listeners: 2,
-    settings: ['fsync = off', 'realtime.history_size = 2000', "realtime.max_joins_per_second = '100000'", 'realtime.bus_size = 16MB', 'realtime.max_topics = 300'],
+    settings: ['fsync = off', 'realtime.history_size = 2000', "realtime.max_joins_per_second = '100000'", 'realtime.max_messages_per_second = 100000', 'realtime.bus_size = 16MB', 'realtime.max_topics = 300'],
   });
   await instance.rows('select realtime.setup_supabase()');
   await instance.rows(`

@@ -1,0 +1,197 @@
+/*
+ * expiry.c
+ *	  The end of a channel's token.
+ */
+#include "postgres.h"
+
+#include <time.h>
+
+#include "listener/asking.h"
+#include "listener/broadcast.h"
+#include "listener/expiry.h"
+#include "listener/presence.h"
+#include "listener/tally.h"
+#include "shared/settings.h"
+
+/* Timers are late by a tick at most: so long before exp a channel is near it. */
+#define NEAR				(2 * WHEEL_TICK)
+
+/* A token that came in time may wait for the policies: then it is looked again after so many ms. */
+#define REFRESH_PAUSE		100
+
+/* The clock may be set: so often, in ms, a token is looked at anyway (PROTOCOL 3.3). */
+#define RECHECK				(5 * 60 * 1000)
+
+/* Times further away than this are all the same; sums with it can't overflow. */
+#define FAR_AWAY			(INT64CONST(1000) * 86400 * 365 * 10)
+
+/* Milliseconds until the token expires; negative: since then. */
+static int64
+left_of(const Channel *channel)
+{
+	struct timespec now;
+	int64		seconds;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (channel->token->exp > (int64) now.tv_sec + FAR_AWAY / 1000)
+		return FAR_AWAY;
+	seconds = channel->token->exp - (int64) now.tv_sec;
+	return Max(seconds, -FAR_AWAY / 1000) * 1000 - now.tv_nsec / 1000000;
+}
+
+/* The same in whole seconds, as texts count them. */
+static int64
+seconds_since(const Channel *channel)
+{
+	return Max(token_clock() - channel->token->exp, 0);
+}
+
+uint64
+expiry_due(const Channel *channel)
+{
+	int64		left = left_of(channel);
+	int64		due;
+
+	if (channel->expiry_look_at != 0)
+		return channel->expiry_look_at;
+	if (channel->expiry == EXPIRY_OVER)
+		due = left + realtime_token_grace;
+	else if (channel->expiry == EXPIRY_NEAR)
+		due = left;
+	else if (realtime_token_warning > 0 && !channel->expiry_told)
+		due = Min(left - realtime_token_warning, left - NEAR);
+	else
+		due = left - NEAR;
+	if (!channel->token->opaque)
+		due = Min(due, RECHECK);
+	return connection_clock() + Max(due, 0);
+}
+
+static void
+tell(Channel *channel, bool ok, const char *before, int64 n, const char *after)
+{
+	char		text[192];
+	Writer		w = writer_fixed(text, sizeof(text));
+
+	writer_cstring(&w, before);
+	writer_int(&w, n);
+	writer_cstring(&w, after);
+	channel_system(channel, SLICE_LITERAL("system"), ok, writer_written(&w));
+}
+
+/* It is said whole seconds ahead, upwards. */
+static void
+warn(Channel *channel, int64 left)
+{
+	channel->expiry_told = true;
+	tell(channel, true, "Token expires in ", (left + 999) / 1000, " seconds, send a fresh access_token");
+}
+
+/* From now on the channel waits. */
+static void
+begin_grace(Channel *channel)
+{
+	broadcast_settle(channel);
+	channel->expiry_told = true;
+	tell(channel, false, "Token has expired ", seconds_since(channel),
+		 " seconds ago: nothing is delivered or accepted until a fresh access_token comes");
+}
+
+/* The text of PROTOCOL 3.8, and the end. */
+static void
+end(Channel *channel)
+{
+	char		text[JWT_TEXT_BOUND];
+	Writer		w = writer_fixed(text, sizeof(text));
+	JwtClaims	claims = {.exp = channel->token->exp};
+
+	jwt_write_shutdown(&w, JWT_EXPIRED, &claims, token_clock());
+	channel_shutdown(channel, writer_written(&w));
+}
+
+/* A time that was over may lie ahead again when the clock was set back, or the setting has changed. */
+bool
+expiry_turn(Channel *channel)
+{
+	int64		left = left_of(channel);
+
+	channel->expiry_look_at = 0;
+	if (left > 0)
+	{
+		channel->expiry = left <= NEAR ? EXPIRY_NEAR : EXPIRY_FAR;
+		if (realtime_token_warning > 0 && !channel->expiry_told && left <= realtime_token_warning)
+			warn(channel, left);
+		return true;
+	}
+	if (left + realtime_token_grace <= 0)
+	{
+		if (!asking_refreshes(channel->connection, topic_name(channel->topic)))
+		{
+			end(channel);
+			return false;
+		}
+		channel->expiry_look_at = connection_clock() + REFRESH_PAUSE;
+	}
+	if (channel->expiry != EXPIRY_OVER)
+	{
+		channel->expiry = EXPIRY_OVER;
+		if (realtime_token_grace > 0)
+			begin_grace(channel);
+	}
+	return true;
+}
+
+bool
+expiry_withholds_now(Channel *channel)
+{
+	if (channel->expiry == EXPIRY_NEAR && left_of(channel) > 0)
+		return false;
+	channel->withheld++;
+	return true;
+}
+
+bool
+expiry_refuses(Channel *channel, const PhxMessage *message, bool wants_reply)
+{
+	char		text[JWT_TEXT_BOUND];
+	Writer		w = writer_fixed(text, sizeof(text));
+	JwtClaims	claims = {.exp = channel->token->exp};
+
+	if (channel->expiry == EXPIRY_FAR || (channel->expiry == EXPIRY_NEAR && left_of(channel) > 0))
+		return false;
+	broadcast_settle(channel);
+	tally(COUNTER_MESSAGES_REFUSED, 1);
+	jwt_write_join_refusal(&w, JWT_EXPIRED, &claims, token_clock());
+	if (wants_reply)
+		channel_reply_error(channel, message->ref, writer_written(&w));
+	else
+		broadcast_refused(channel, REFUSED_EXPIRED);
+	return true;
+}
+
+/* Diffs that were missed can't be made up for one by one: the whole state is sent. */
+void
+expiry_renewed(Channel *channel)
+{
+	bool		was_over = channel->expiry == EXPIRY_OVER;
+	uint64		withheld = channel->withheld;
+
+	channel->expiry = EXPIRY_FAR;
+	channel->expiry_told = false;
+	channel->expiry_look_at = 0;
+	channel->withheld = 0;
+	if (withheld > 0)
+		tell(channel, false, "Messages were lost: ", withheld,
+			 withheld == 1 ? " message was not delivered while the token had expired" :
+			 " messages were not delivered while the token had expired");
+	if (was_over)
+		channel_system(channel, SLICE_LITERAL("system"), true, SLICE_LITERAL("The token was renewed: the channel goes on"));
+	if (channel->presence_enabled && channel->read_presence && (withheld > 0 || channel->awaits_state))
+		presence_send_state(channel);
+}
+
+void
+expiry_reloaded(Channel *channel, void *arg)
+{
+	channel_schedule(channel);
+}
