@@ -5,7 +5,7 @@
 #   make              build, make install to install into the server of PG_CONFIG
 #   make bench        the benchmark, as a table
 #
-# demo, check and bench install through apt what is missing; the rest assumes that it is there.
+# demo, check, bench and faults install through apt what is missing; the rest assumes that it is there.
 
 MODULE_big = realtime
 EXTENSION = realtime
@@ -25,7 +25,7 @@ PG_CONFIG ?= $(firstword $(wildcard /usr/lib/postgresql/15/bin/pg_config) pg_con
 PGXS := $(wildcard $(shell $(PG_CONFIG) --pgxs 2>/dev/null))
 
 # The targets that drive others don't read the server's makefiles, which may not be installed yet.
-DRIVERS = demo demo-stop check check-installed check-versions asan check-unit check-regress check-e2e lint fuzz coverage format bench run-bench built-and-installed
+DRIVERS = demo demo-stop check check-installed check-versions asan check-unit check-regress check-e2e e2e-modules lint fuzz coverage format bench run-bench faults run-faults built-and-installed
 ifneq ($(filter-out $(DRIVERS) packages-% run-fuzz-%,$(or $(MAKECMDGOALS),all)),)
 
 ifeq ($(PGXS),)
@@ -90,6 +90,10 @@ format:
 bench: packages-check
 	@$(MAKE) --no-print-directory built-and-installed
 	@$(MAKE) --no-print-directory run-bench
+
+faults: packages-check
+	@$(MAKE) --no-print-directory built-and-installed
+	@$(MAKE) --no-print-directory run-faults
 
 .PHONY: $(DRIVERS)
 

@@ -346,6 +346,9 @@ fan_out(const BusRecord *record)
 		{
 			Channel    *member = fanout.topic->members[i];
 
+			/* A client that comes back to a listener that is behind must not get again what it has had from another one. */
+			if (record->position < member->since)
+				continue;
 			if (member != sender || record->origin.self)
 				deliver(&fanout, member);
 		}

@@ -50,6 +50,7 @@ typedef struct Channel
 	struct Channel *next;		/* of the same connection */
 	Token	   *token;			/* holds until exp; access_token replaces it */
 	TimestampTz joined_at;
+	uint64		since;			/* broadcasts before this position of the bus are not for it: they are older than the join */
 
 	bool		read_broadcast;
 	bool		read_presence;

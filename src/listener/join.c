@@ -17,6 +17,7 @@
 #include "listener/replay.h"
 #include "listener/resume.h"
 #include "listener/tally.h"
+#include "shared/bus.h"
 #include "shared/settings.h"
 #include "wire/join.h"
 
@@ -193,6 +194,7 @@ make_channel(Join *join)
 	channel->connection = join->connection;
 	channel->number = ++numbers;
 	channel->joined_at = GetCurrentTimestamp();
+	channel->since = bus_position();
 	channel->read_broadcast = !join->config.is_private || join->incoming->answer->broadcast;
 	channel->read_presence = !join->config.is_private || join->incoming->answer->presence;
 	channel->write_broadcast = channel->write_presence = join->config.is_private ? RIGHT_UNKNOWN : RIGHT_YES;

@@ -157,6 +157,8 @@ resume_send(Channel *channel)
 			broadcast_to(channel, &record);
 	channel->begins = beginning.asked || beginning.replay;
 	channel->begin = beginning.now;
+	if (channel->begins)
+		channel->since = 0;		/* its place is known better than by when it joined */
 }
 
 bool

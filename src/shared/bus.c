@@ -41,6 +41,7 @@ typedef struct RingRecord
 	int64		committed_at;
 	uint64		epoch;
 	uint64		seq;
+	uint64		position;
 	uint32		topic;			/* lengths, in the order of the bytes that follow */
 	uint32		event;
 	uint32		ref;
@@ -225,6 +226,7 @@ bus_append(const BusRecord *record)
 		append_broadcast(to, record);
 	else if (record->kind == BUS_GAP)
 		history_break(record->topic);
+	to->position = producing_at;
 	producing_at += length;
 	produced = true;
 	return true;
@@ -420,6 +422,7 @@ bus_next(const char *buffer, Size length, Size *offset, BusRecord *record)
 	record->commit_lsn = from->commit_lsn;
 	record->committed_at = from->committed_at;
 	record->mark = (HistoryMark) {from->epoch, from->seq};
+	record->position = from->position;
 	record->topic = take(&bytes, from->topic);
 	record->event = take(&bytes, from->event);
 	record->ref = take(&bytes, from->ref);

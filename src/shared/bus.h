@@ -99,6 +99,7 @@ typedef struct BusRecord
 	XLogRecPtr	commit_lsn;		/* InvalidXLogRecPtr if it does not come from the WAL */
 	TimestampTz committed_at;	/* 0 if it does not come from the WAL */
 	HistoryMark mark;			/* number of a BUS_BROADCAST in its topic, given by bus_append */
+	uint64		position;		/* on the bus; set by bus_next */
 	Slice		topic;			/* without "realtime:" */
 	Slice		event;
 	Slice		payload;

@@ -19,7 +19,7 @@
 #include "wal/start.h"
 #include "wal/wal_shared.h"
 
-static bool gap_announced;
+static bool gap_foretold;
 
 const char *
 start_slot_name(void)
@@ -35,9 +35,7 @@ start_announce_gap(XLogRecPtr position)
 {
 	bool		delivered = bus_progress().done != InvalidXLogRecPtr;
 
-	messages_gap(position, delivered && !gap_announced ?
-				 "Messages from the database may have been lost: delivery was interrupted" : NULL);
-	gap_announced = true;
+	messages_gap(position, delivered ? "Messages from the database may have been lost: delivery was interrupted" : NULL);
 }
 
 static void
@@ -51,8 +49,12 @@ slot_made(const char *name, XLogRecPtr reading)
 static void
 waits_for(TransactionId xid, bool is_fresh)
 {
-	if (TransactionIdIsValid(xid) && is_fresh)
+	/* It may take long: tell at once that messages are missing. What is lost from here on is told when decoding begins. */
+	if (TransactionIdIsValid(xid) && is_fresh && !gap_foretold)
+	{
 		start_announce_gap(InvalidXLogRecPtr);
+		gap_foretold = true;
+	}
 	wal_shared_set_waiting_for(xid);
 	if (TransactionIdIsValid(xid))
 		registry_wake(WORKER_LAUNCHER, 0);
@@ -113,7 +115,7 @@ start_decoding(void)
 	Start		start;
 	IncompleteXacts none = {0};
 
-	gap_announced = false;
+	gap_foretold = false;
 	messages_begin();
 	start.is_fresh = !copy_anchor();
 	if (start.is_fresh)

@@ -21,11 +21,11 @@ extern const char *start_slot_name(void);
  * Get a slot, by copying the anchor if there is one that can be used, else by creating one, which takes until
  * all transactions that have written are over; and read up to the point from which on everything is decoded.
  * Interruptible; ends the process if it is no longer wanted. A fresh start says so by REPLICATION_STARTING, and
- * announces a gap early if it has to wait.
+ * announces a gap early if it has to wait; the caller announces it again, since more is lost meanwhile.
  */
 extern Start start_decoding(void);
 
-/* Tell the members of all channels that messages are missing, unless nothing was ever delivered. Once per start. */
+/* Tell the members of all channels that messages are missing, unless nothing was ever delivered. */
 extern void start_announce_gap(XLogRecPtr position);
 
 #endif							/* REALTIME_MESSAGE_START_H */

@@ -118,6 +118,26 @@ describe('a decoder that is ended', () => {
     self.socket.drop();
   });
 
+  test('together with the launcher: what commits while the next one waits for its start is lost, and told after it', { timeout: 60_000 }, async () => {
+    const self = await member(instance, 'together');
+    assert.deepEqual(await fence(instance, self), []);
+    const lost = () => self.systems.filter(({ status, message }) => status === 'error' && /lost/.test(message)).length;
+    const open = instance.session();
+    await open.rows('begin; insert into public.plain values (1)');
+    const decoder = await running(instance, 'decoder');
+    const launcher = await running(instance, 'launcher');
+    await control.rows(`select pg_terminate_backend(pid) from unnest(array[${decoder.pid}, ${launcher.pid}]) pid`);
+    await until('that messages are missing is told at once', () => lost() > 0);
+    const told = lost();
+    await instance.rows(`select realtime.send('{}', 'meanwhile', 'together', false)`);
+    await open.rows('commit');
+    await running(instance, 'decoder', { not: decoder.pid });
+    const got = await fence(instance, self);
+    assert.ok(got.some(({ event }) => event === 'meanwhile') || lost() > told, `told ${told} times before, ${lost()} times in all`);
+    open.close();
+    self.socket.drop();
+  });
+
   test('an unrelated load delays nothing', { timeout: 120_000 }, async () => {
     const self = await member(instance, 'load');
     const loader = instance.session();
@@ -162,7 +182,11 @@ test('a decoder that stands still: retained WAL is bounded, health() says so, th
       await until(() => `the gap is told: ${JSON.stringify(self.systems)}`, () =>
         self.systems.some(({ status, message, extension }) => status === 'error' && extension === 'system' && /lost|missed|gap/i.test(message)), { seconds: 30 });
     }
-    await until('health() is well again', async () => (await health(instance)).every(({ ok }) => ok), { seconds: 30 });
+    let bad;
+    await until(() => `health() is well again: ${JSON.stringify(bad)}`, async () => {
+      bad = (await health(instance)).filter(({ ok }) => !ok);
+      return bad.length === 0;
+    }, { seconds: 30 });
     await instance.rows(`select realtime.send('{"n": 1}', 'next', 'one', false)`);
     assert.deepEqual((await fence(instance, one)).filter(({ event }) => event !== 'lost').map(({ event }) => event), ['next']);
   } finally {

@@ -6,7 +6,10 @@
 E2E_DIR := $(dir $(lastword $(MAKEFILE_LIST)))
 E2E ?=
 
-.PHONY: check-e2e
+.PHONY: check-e2e e2e-modules
+
+# What the tests need of npm.
+e2e-modules: $(E2E_DIR)node_modules/.installed
 
 # Starting servers is most of the work: two files at a time keep two cores busy.
 check-e2e: $(E2E_DIR)node_modules/.installed

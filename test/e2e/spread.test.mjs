@@ -1,9 +1,10 @@
-// Many clients over two listeners see one and the same order.
+// Many clients over two listeners see one and the same order, wherever they join.
 
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Instance } from './lib/instance.mjs';
-import { userBroadcastPush } from './lib/frames.mjs';
+import { readFrame, userBroadcastPush } from './lib/frames.mjs';
+import { member, workers } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 const CLIENTS = 200;
@@ -115,4 +116,32 @@ test(`${CLIENTS} clients, ${TOPICS.length * EACH_TOPIC} messages`, { timeout: 18
     }
   });
   receivers.forEach(({ socket }) => socket.drop());
+});
+
+test('a client that joins a listener that is behind gets nothing from before it joined', { timeout: 60_000 }, async () => {
+  const sender = await member(instance, 'behind', { ready: false, config: { broadcast: { ack: true } } });
+  const own = Number(await instance.value('select listener from realtime.connections'));
+  const { pid: other } = (await workers(instance, 'listener'))[1 - own];
+  const push = (event, pad = '') => sender.push('broadcast', { type: 'broadcast', event, payload: { pad } });
+  const acked = (refs) => until('acknowledgements', () => refs.every((ref) => sender.replies.get(ref)?.status === 'ok'), { seconds: 30 });
+  const sockets = await Promise.all(Array.from({ length: 12 }, async () => instance.connect()));
+  const events = ({ frames }) => frames.map(readFrame).filter(({ event }) => event === 'broadcast').map(({ payload }) => payload.event);
+  const joined = ({ frames }) => frames.some((frame) => readFrame(frame).event === 'phx_reply');
+
+  process.kill(other, 'SIGSTOP');
+  try {
+    // More than the sleeping listener reads at a time: once it is awake it takes the joins long before it has read all.
+    await acked(Array.from({ length: 200 }, () => push('before', 'x'.repeat(100_000))));
+    sockets.forEach((socket) => socket.sendJson(['1', '1', 'realtime:behind', 'phx_join', { config: {} }]));
+    await until('some are served by the listener that is awake', () => sockets.some(joined));
+  } finally {
+    process.kill(other, 'SIGCONT');
+  }
+  await until('all have joined', () => sockets.every(joined), { seconds: 20 });
+  const spread = await instance.rows('select listener from realtime.connections group by 1');
+  assert.equal(spread.length, 2, 'both listeners have clients');
+  await acked([push('after')]);
+  await until('the message from after the joins', () => sockets.every((socket) => events(socket).includes('after')), { seconds: 20 });
+  sockets.forEach((socket) => assert.deepEqual(events(socket), ['after']));
+  [sender.socket, ...sockets].forEach((socket) => socket.drop());
 });

@@ -33,7 +33,7 @@ tree_copy()
 {
 	local to=$1
 
-	make --no-print-directory -s -C "$tree_top" test/e2e/node_modules/.installed || return 1
+	make --no-print-directory -s -C "$tree_top" e2e-modules || return 1
 	rm -rf "$to"
 	mkdir -p "$to"
 	tar -C "$tree_top" -cf - --exclude=./.git --exclude=./build --exclude=./demo.data \

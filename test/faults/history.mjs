@@ -1,0 +1,85 @@
+// What happened in one round, in the order in which this process saw it: who sent what, and who saw what.
+//
+// Kinds of messages:
+//   client     a client's broadcast; its sender gets an acknowledgement
+//   database   a row of realtime.messages, committed by a transaction
+//   changes    a change of the published table
+// Each message has a key of its own, "STREAM:NUMBER". A stream is one connection of one sender, so that its numbers
+// are the order in which they were sent.
+
+export const KINDS = ['client', 'database', 'changes'];
+
+export class History {
+  // { at, type, … }; at is the index. Types:
+  //   sent    key, kind, topic        handed over to the server
+  //   acked   key                     the server has acknowledged it (database, changes: the commit)
+  //   refused key                     the server has refused it, or it was rolled back: nobody may see it
+  //   torn    key                     only a part of its frame was sent: nobody may see it
+  //   starts  who, kind               from now on who gets all messages of this kind
+  //   notice  who, kinds, text        who was told that messages of these kinds may be missing; goesOn: what is sent from
+  //                                   now on will be there, else it says so by `starts`
+  //   seen    who, key                who got a message
+  //   note    text                    a fault, for the reader
+  events = [];
+  // who -> { topic, kinds, live }: kinds that it receives; live: those that it already got without a gap at the start.
+  receivers = new Map();
+
+  #push(event) {
+    event.at = this.events.length;
+    event.ms = Math.round(performance.now());
+    this.events.push(event);
+    return event;
+  }
+
+  receiver(who, topic, kinds, live = []) {
+    this.receivers.set(who, { topic, kinds: [...kinds], live: [...live] });
+  }
+
+  sent(key, kind, topic) {
+    this.#push({ type: 'sent', key, kind, topic });
+  }
+
+  acked(key) {
+    this.#push({ type: 'acked', key });
+  }
+
+  refused(key, text) {
+    this.#push({ type: 'refused', key, text });
+  }
+
+  torn(key) {
+    this.#push({ type: 'torn', key });
+  }
+
+  starts(who, kind) {
+    this.#push({ type: 'starts', who, kind });
+  }
+
+  notice(who, kinds, text, goesOn = false) {
+    this.#push({ type: 'notice', who, kinds, text, goesOn });
+  }
+
+  seen(who, key) {
+    this.#push({ type: 'seen', who, key });
+  }
+
+  note(text) {
+    this.#push({ type: 'note', text });
+  }
+}
+
+const describe = ({ type, who, key, kind, topic, kinds, text }) =>
+  [type, who, key, kind, topic, kinds?.join('+'), text].filter(Boolean).join(' ');
+
+// The events around some of them that concern these receivers or keys, a line each.
+export function excerpt(history, { who = [], keys = [], at }, lines = 40) {
+  const concerned = history.events.filter((event) =>
+    event.type === 'note' || who.includes(event.who) || (!event.who && keys.includes(event.key)));
+  let from = concerned.findIndex((event) => event.at >= at);
+  from = Math.max(0, (from < 0 ? concerned.length : from) - Math.floor(lines / 2));
+  const began = history.events[0]?.ms ?? 0;
+  return concerned
+    .slice(from, from + lines)
+    .map((event) => `  ${event.at === at ? '>' : ' '} ${String(event.ms - began).padStart(6)} ms  #${event.at} ${describe(event)}`)
+    .join('\n');
+}
