@@ -38,7 +38,6 @@ typedef struct Watch
 static void
 leave_if_unwanted(void)
 {
-	QueryCancelPending = false;
 	worker_check_interrupts();
 	worker_reload_if_asked();
 	if (!registry_wanted())

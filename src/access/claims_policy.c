@@ -520,29 +520,6 @@ claims_policy_forget_user(uint32 user)
 	hash_search(users, &user, HASH_REMOVE, NULL);
 }
 
-void
-claims_policy_forget_table(Oid table)
-{
-	HASH_SEQ_STATUS status;
-	PolicyEntry *entry;
-	RoleEntry  *role;
-
-	hash_seq_init(&status, policies);
-	while ((entry = hash_seq_search(&status)) != NULL)
-		if (entry->key.table == table)
-		{
-			unlink_policy(entry->policy);
-			free_policy(entry->policy);
-		}
-	hash_seq_init(&status, role_policies);
-	while ((role = hash_seq_search(&status)) != NULL)
-		if (role->key.table == table)
-		{
-			MemoryContextSetParent(GetMemoryChunkContext(role->policy), dropped);
-			hash_search(role_policies, &role->key, HASH_REMOVE, NULL);
-		}
-}
-
 Bitmapset *
 readable_columns(Relation table, Oid role)
 {

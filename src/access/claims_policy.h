@@ -73,9 +73,8 @@ extern bool claims_policy_judge(ClaimsPolicy *policy, TupleTableSlot *slot);
 /* Drop what is kept of this table and user: after a judgement that raised. */
 extern void claims_policy_forget(Oid table, uint32 user);
 
-/* The user is gone, or a table: drop all that is kept of it. */
+/* The user is gone: drop all that is kept of it. */
 extern void claims_policy_forget_user(uint32 user);
-extern void claims_policy_forget_table(Oid table);
 
 /*
  * Attribute numbers of the columns that a role may SELECT (offset as above); NULL if the schema or

@@ -330,7 +330,7 @@ fill_record(const Replay *replay, const Row *row, Size room, BusRecord *record)
 static BusRecord *
 make_records(const Replay *replay, int *first)
 {
-	Size		room = Min((Size) realtime_client_queue_size * 1024 / 2, (Size) realtime_bus_size * 1024 * 1024 / 8);
+	Size		room = Min(replay->question->replay_room, (Size) realtime_bus_size * 1024 * 1024 / 8);
 	BusRecord  *records = palloc(sizeof(BusRecord) * Max(replay->count, 1));
 
 	*first = replay->count;

@@ -7,11 +7,11 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
 #include "pgtime.h"
 #include "utils/timestamp.h"
 
 #include "changes/change_data.h"
+#include "changes/utf8.h"
 
 /*
  * What wal2json writes around the values: {"name":"","type":"","typeoid":12345,"value":}, for a column, and the rest.
@@ -284,55 +284,6 @@ put_commit_timestamp(StringInfo out, TimestampTz at)
 						 tm.tm_hour, tm.tm_min, tm.tm_sec, (int) (fsec / 1000));
 }
 
-/* A database without an encoding may hold any bytes: what is no UTF-8 becomes U+FFFD there. */
-static void
-replace_invalid(StringInfo out, int start)
-{
-	char	   *text = pnstrdup(out->data + start, out->len - start);
-	int			len = out->len - start;
-	int			plain = 0;
-
-	out->len = start;
-	for (int i = 0; i < len;)
-	{
-		int			size = pg_utf_mblen((unsigned char *) text + i);
-
-		if (i + size <= len && pg_utf8_islegal((unsigned char *) text + i, size))
-			i += size;
-		else
-		{
-			appendBinaryStringInfo(out, text + plain, i - plain);
-			put_literal(out, "\xEF\xBF\xBD");
-			plain = ++i;
-		}
-	}
-	appendBinaryStringInfo(out, text + plain, len - plain);
-	pfree(text);
-}
-
-/* What stands behind start, in UTF-8. */
-static void
-to_utf8(StringInfo out, int start)
-{
-	char	   *converted;
-
-	if (GetDatabaseEncoding() == PG_UTF8)
-		return;
-	if (GetDatabaseEncoding() == PG_SQL_ASCII)
-	{
-		if (!slice_is_utf8(slice_make(out->data + start, out->len - start)))
-			replace_invalid(out, start);
-		return;
-	}
-	converted = pg_server_to_any(out->data + start, out->len - start, PG_UTF8);
-	if (converted != out->data + start)
-	{
-		out->len = start;
-		appendStringInfoString(out, converted);
-		pfree(converted);
-	}
-}
-
 static void
 put_beginning(StringInfo out, const ChangeRecord *record)
 {
@@ -369,7 +320,7 @@ change_data_write(StringInfo out, const ChangeRecord *record, const bool *shown,
 		put_image(out, record, shown, true, key_only_old, too_large);
 	}
 	put_literal(out, "}");
-	to_utf8(out, start);
+	utf8_convert(out, start);
 }
 
 void
@@ -388,5 +339,5 @@ change_data_write_error(StringInfo out, const ChangeRecord *record, const char *
 	if (record->action != CHANGE_INSERT)
 		put_literal(out, ",\"old_record\":{}");
 	put_literal(out, "}");
-	to_utf8(out, start);
+	utf8_convert(out, start);
 }

@@ -2,8 +2,7 @@
  * change_data.h
  *	  What a subscriber gets of a change: the DATA object of a postgres_changes message (PROTOCOL 6.6), UTF-8 JSON.
  *
- * Changes worker. Everything appends to out and throws only when memory runs out or when a text has no form in UTF-8;
- * what was appended until then stays.
+ * Changes worker. Everything appends to out and throws only when memory runs out; what was appended until then stays.
  */
 #ifndef REALTIME_CHANGE_DATA_H
 #define REALTIME_CHANGE_DATA_H

@@ -195,8 +195,3 @@ change_filter_matches(ChangeFilter *filter, const ChangeRecord *record, ChangeVa
 	return matches;
 }
 
-const char *
-change_filter_text(const ChangeFilter *filter)
-{
-	return filter->text;
-}

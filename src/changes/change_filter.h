@@ -34,15 +34,6 @@ extern ChangeFilter *change_filter_make(Relation table, Oid role, const FilterCo
 /* Raises an error if the role can't select one of these columns, or if there is none of that name. Names are UTF-8. */
 extern void change_select_check(Relation table, Oid role, const Slice *names, int n);
 
-/* May the role read the column, by a grant on it or on the table? attnum is that of a column that exists. */
-extern bool change_column_readable(Oid table, AttrNumber attnum, Oid role);
-
-/*
- * The conditions in one order and writing: filters on the same table and columns of the same types that have the same
- * text match the same changes. In the encoding of the database; it lives as long as the filter.
- */
-extern const char *change_filter_text(const ChangeFilter *filter);
-
 extern ChangeValues *change_values_make(MemoryContext parent);
 
 /* A new record: forget the values of the one before. The record must stay for as long as it is used. */

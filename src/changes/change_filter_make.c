@@ -54,8 +54,8 @@ to_server(Slice text)
 
 /* ----------------------------------------------------- columns ---------------------------------------------------- */
 
-bool
-change_column_readable(Oid table, AttrNumber attnum, Oid role)
+static bool
+is_readable(Oid table, AttrNumber attnum, Oid role)
 {
 	return pg_class_aclcheck(table, role, ACL_SELECT) == ACLCHECK_OK ||
 		pg_attribute_aclcheck(table, attnum, role, ACL_SELECT) == ACLCHECK_OK;
@@ -75,7 +75,7 @@ find_column(Relation table, Oid role, const char *name, const char *purpose)
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
 
 		if (!attribute->attisdropped && strcmp(NameStr(attribute->attname), name) == 0 &&
-			change_column_readable(RelationGetRelid(table), attribute->attnum, role))
+			is_readable(RelationGetRelid(table), attribute->attnum, role))
 			return attribute;
 	}
 	ereport(ERROR, (errcode(ERRCODE_RAISE_EXCEPTION), errmsg("invalid column for %s %s", purpose, name)));
@@ -416,16 +416,11 @@ ChangeFilter *
 change_filter_make(Relation table, Oid role, const FilterCondition *conditions, int n)
 {
 	ChangeFilter *filter = palloc0(sizeof(ChangeFilter));
-	StringInfoData text;
 
 	filter->count = n;
 	filter->tests = palloc0(sizeof(FilterTest) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		make_test(&filter->tests[i], table, role, &conditions[i]);
 	qsort(filter->tests, n, sizeof(FilterTest), compare_tests);
-	initStringInfo(&text);
-	for (int i = 0; i < n; i++)
-		appendStringInfo(&text, "%s%s", i > 0 ? "," : "", filter->tests[i].text);
-	filter->text = text.data;
 	return filter;
 }

@@ -41,7 +41,6 @@ struct ChangeFilter
 {
 	int			count;
 	FilterTest *tests;
-	char	   *text;
 };
 
 #endif							/* REALTIME_CHANGE_FILTER_PRIVATE_H */

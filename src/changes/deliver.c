@@ -19,7 +19,6 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "access/claims_policy.h"
@@ -53,7 +52,6 @@ typedef struct Change
 	bool		secured;		/* its row level security applies to this change */
 	bool		has_key;
 	Match	   *match;			/* whose filter is being tested; NULL: none */
-	bool		timed;			/* the clock is running */
 	int			verdicts;		/* so far */
 } Change;
 
@@ -96,9 +94,9 @@ tell_group(const Change *change, const UserGroup *group, const char *why)
 	}
 }
 
-/* Do not let a policy that always fails fill the log. */
+/* Do not let a policy that always fails fill the log. role NULL: nobody's. */
 static void
-log_error(const Change *change, const UserGroup *group, ErrorData *error)
+log_error(const Change *change, const char *role, ErrorData *error)
 {
 	static TimestampTz second;
 	static int	logged;
@@ -124,7 +122,7 @@ log_error(const Change *change, const UserGroup *group, ErrorData *error)
 					change->record->table.data, error->message),
 			 error->detail != NULL ? errdetail_internal("%s", error->detail) : 0,
 			 error->hint != NULL ? errhint("%s", error->hint) : 0,
-			 errcontext("realtime changes for role \"%s\"", group->user->role_name)));
+			 role != NULL ? errcontext("realtime changes for role \"%s\"", role) : 0));
 }
 
 static char *
@@ -204,28 +202,6 @@ blame(Change *change, UserGroup *group, const ErrorData *error)
 	return false;
 }
 
-/* -------------------------------------------------------- clock ----------------------------------------------------- */
-
-static void
-start_clock(Change *change)
-{
-	if (change->timed)
-		return;
-	change->timed = true;
-	enable_timeout_after(STATEMENT_TIMEOUT, realtime_policy_timeout);
-}
-
-/* The timeout may have fired just before it was turned off: that must not cancel what comes next. */
-static void
-stop_clock(Change *change)
-{
-	if (!change->timed)
-		return;
-	disable_timeout(STATEMENT_TIMEOUT, false);
-	QueryCancelPending = false;
-	change->timed = false;
-}
-
 /* ------------------------------------------------------- filters ---------------------------------------------------- */
 
 /* Does the filter let this change through? Equal filters are asked once. Runs as the user's role. */
@@ -239,6 +215,9 @@ filter_passes(Change *change, Match *match)
 	if (match->has_pattern && slowness_is_suspended(&match->subscription->user->patterns))
 		return false;
 	change->match = match;
+	/* To make it may call functions of users. */
+	if (match->filter == NULL)
+		work_start_clock();
 	filter = table_filter(change->table, change->relation, match);
 	if (filter->change != change_number)
 	{
@@ -269,13 +248,13 @@ collect(Change *change, UserGroup *group, const RoleView *view)
 	RoleSaved	saved;
 
 	if (group->has_pattern)
-		start_clock(change);
+		work_start_clock();
 	role_become(group->user->role, &saved);
 	for (int i = 0; i < group->count; i++)
 		if (concerns(change, &group->matches[i]) && filter_passes(change, &group->matches[i]))
 			receivers_add(group->matches[i].subscription, group->matches[i].entry, view, NULL);
 	role_return(&saved);
-	stop_clock(change);
+	work_stop_clock();
 	return receivers_count() > before;
 }
 
@@ -293,7 +272,7 @@ policy_of(Change *change, UserGroup *group)
 	ClaimsPolicy *policy;
 
 	if (group->prepared != policy_dependencies_generation())
-		start_clock(change);
+		work_start_clock();
 	policy = claims_policy_get(change->relation, &claims);
 	group->prepared = policy_dependencies_generation();
 	return policy;
@@ -318,10 +297,10 @@ is_visible(Change *change, UserGroup *group)
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("its policies read a column that is not in the change or has another type now")));
 		if (!claims_policy_is_plain(policy))
-			start_clock(change);
+			work_start_clock();
 		visible = claims_policy_judge(policy, row_slot(group->user->role));
 	}
-	stop_clock(change);
+	work_stop_clock();
 	return visible;
 }
 
@@ -462,10 +441,10 @@ judge_from(Change *change, volatile int *at, int n)
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
-		stop_clock(change);
+		work_stop_clock();
 		work_end();
 		receivers_cut(kept);
-		log_error(change, group, error);
+		log_error(change, group->user->role_name, error);
 		if (!blame(change, group, error))
 			(*at)++;
 		change->match = NULL;
@@ -509,6 +488,29 @@ judge(Change *change)
 		receivers_finish();
 }
 
+/* An error that is nobody's would be the same for a process that comes after us: all are told, and the stream goes on. */
+static void
+judge_or_tell(Change *change)
+{
+	PG_TRY();
+	{
+		judge(change);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *error;
+
+		MemoryContextSwitchTo(context);
+		error = CopyErrorData();
+		FlushErrorState();
+		work_stop_clock();
+		work_end();
+		log_error(change, NULL, error);
+		tell_rest(change, 0, text_of_error(error));
+	}
+	PG_END_TRY();
+}
+
 void
 deliver_change(const ChangeRecord *record)
 {
@@ -523,7 +525,7 @@ deliver_change(const ChangeRecord *record)
 		change_values_reset(values, record);
 		for (int i = 0; i < record->column_count; i++)
 			change.has_key |= record->columns[i].is_key;
-		judge(&change);
+		judge_or_tell(&change);
 		counter_add(COUNTER_CHANGE_VERDICTS, change.verdicts);
 	}
 	MemoryContextSwitchTo(previous);

@@ -4,11 +4,12 @@
  */
 #include "postgres.h"
 
-#include "mb/pg_wchar.h"
+#include "lib/stringinfo.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "changes/outbox.h"
+#include "changes/utf8.h"
 #include "shared/counters.h"
 
 #define OUTBOX_RECORDS	256
@@ -69,16 +70,22 @@ outbox_add(const BusRecord *record)
 		outbox_flush();
 }
 
-/* In UTF-8, in the outbox's context. */
-static Slice
-text_of(const char *text)
+/* A text of the database in UTF-8, in the current memory context. */
+static char *
+utf8_of(const char *text)
 {
-	MemoryContext previous = MemoryContextSwitchTo(context);
-	char	   *copy = pstrdup(text);
+	StringInfoData copy;
 
-	copy = pg_server_to_any(copy, strlen(copy), PG_UTF8);
-	MemoryContextSwitchTo(previous);
-	return slice_cstring(copy);
+	initStringInfo(&copy);
+	appendStringInfoString(&copy, text);
+	utf8_convert(&copy, 0);
+	return copy.data;
+}
+
+static Slice
+keep(const char *text)
+{
+	return slice_cstring(MemoryContextStrdup(context, text));
 }
 
 void
@@ -93,7 +100,7 @@ outbox_answer(int listener, uint32 connection, uint32 generation, uint32 number,
 	record.origin.connection_generation = generation;
 	record.origin.channel = number;
 	if (text != NULL)
-		record.payload = text_of(text);
+		record.payload = keep(text);
 	outbox_add(&record);
 }
 
@@ -101,7 +108,6 @@ void
 outbox_tell(Subscription *subscription, const char *text)
 {
 	TimestampTz now = GetCurrentTimestamp();
-	char	   *longer;
 
 	counter_add(COUNTER_CHANGE_ERRORS, 1);
 	if (subscription->told_at != 0 && !TimestampDifferenceExceeds(subscription->told_at, now, TELL_INTERVAL))
@@ -110,12 +116,11 @@ outbox_tell(Subscription *subscription, const char *text)
 		return;
 	}
 	subscription->told_at = now;
-	longer = subscription->untold == 0 ? pstrdup(text) :
-		psprintf("%s (and %u more changes before)", text, subscription->untold);
+	if (subscription->untold > 0)
+		text = psprintf("%s (and %u more changes before)", text, subscription->untold);
 	subscription->untold = 0;
 	outbox_answer(subscription->listener, subscription->connection, subscription->connection_generation,
-				  subscription->number, subscription->version, BUS_ANSWER_ERROR, longer);
-	pfree(longer);
+				  subscription->number, subscription->version, BUS_ANSWER_ERROR, utf8_of(text));
 }
 
 void
@@ -124,6 +129,6 @@ outbox_state(const char *text)
 	BusRecord	record = {.kind = BUS_CHANGES_STATE,.origin.listener = -1};
 
 	if (text != NULL)
-		record.payload = text_of(text);
+		record.payload = keep(utf8_of(text));
 	outbox_add(&record);
 }

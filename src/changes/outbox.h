@@ -19,11 +19,14 @@ extern void outbox_add(const BusRecord *record);
 /* Publish what there is. */
 extern void outbox_flush(void);
 
-/* The answer to a subscription: form is a BusAnswer; the text is copied, NULL: none. */
+/* The answer to a subscription: form is a BusAnswer; the text, in UTF-8, is copied, NULL: none. */
 extern void outbox_answer(int listener, uint32 connection, uint32 generation, uint32 number, uint32 version,
 						  BusAnswer form, const char *text);
 
-/* An error for one subscription, at most one a second; those between are counted. */
+/*
+ * An error for one subscription, at most one a second; those between are counted. This text and the next are in the encoding of the
+ * database, and may begin the transaction.
+ */
 extern void outbox_tell(Subscription *subscription, const char *text);
 
 /* The text for all subscriptions why changes are missing; NULL: they flow again. */

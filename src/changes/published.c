@@ -74,7 +74,7 @@ look_up(void)
 		" join pg_catalog.pg_class c on c.oid operator(pg_catalog.=) g.relid"
 		" join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace"
 		" where p.pubname operator(pg_catalog.=) $1"
-		" and n.nspname operator(pg_catalog.<>) all ('{pg_catalog,information_schema,realtime}'::name[])";
+		" and n.nspname operator(pg_catalog.<>) all ('{pg_catalog,information_schema,realtime}'::pg_catalog.name[])";
 	Oid			types[] = {NAMEOID};
 	NameData	name;
 	Datum		values[1];
@@ -93,7 +93,7 @@ look_up(void)
 const PublishedTable *
 published_tables(int *n)
 {
-	if (stale || strcmp(publication, realtime_publication) != 0)
+	if (stale || strncmp(publication, realtime_publication, NAMEDATALEN - 1) != 0)
 	{
 		stale = false;
 		tables = NULL;

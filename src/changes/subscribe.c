@@ -20,6 +20,7 @@
 #include "changes/published.h"
 #include "changes/subscribe.h"
 #include "changes/table.h"
+#include "changes/utf8.h"
 #include "changes/work.h"
 #include "wire/join.h"
 
@@ -136,7 +137,7 @@ read_entry(Slice json, Entry *entry, char **refusal)
 	if (!change_entry_parse(json, scratch, scratch_size, &parsed, &error))
 	{
 		text[error.len] = '\0';
-		*refusal = pg_any_to_server(text, error.len, PG_UTF8);
+		*refusal = text;
 		return false;
 	}
 	entry->id = join_change_id(json);
@@ -176,11 +177,10 @@ read_entries(Subscription *subscription, Slice json, char **refusal)
 	return good;
 }
 
-/* A text about an entry: how it begins, then the entry as the reference shows it. In the encoding of the database. */
+/* A text about an entry: how it begins, then the entry as the reference shows it. In UTF-8. */
 static StringInfo
 about(const char *beginning, const Entry *entry)
 {
-	StringInfo	result = makeStringInfo();
 	StringInfo	text = makeStringInfo();
 	Size		bound = TEXT_BOUND(entry->what.schema.len + entry->what.table.len);
 	Writer		w;
@@ -195,8 +195,7 @@ about(const char *beginning, const Entry *entry)
 	change_entry_write_inspected(&w, &entry->what);
 	text->len += w.len;
 	text->data[text->len] = '\0';
-	appendStringInfoString(result, pg_any_to_server(text->data, text->len, PG_UTF8));
-	return result;
+	return text;
 }
 
 /* Wait a moment for a table that is locked, and with nothing else locked. */
@@ -275,6 +274,43 @@ check_entries(Subscription *subscription, volatile int *at, char **refusal)
 	return true;
 }
 
+/* What a role or a table brings along, domains for instance, may run functions of anybody. */
+static bool
+check_in_time(Subscription *subscription, volatile int *at, char **refusal)
+{
+	bool		good;
+
+	work_start_clock();
+	good = check_entries(subscription, at, refusal);
+	work_stop_clock();
+	return good;
+}
+
+/* What is wrong with the entry, or with all of the request if there is no such entry. */
+static char *
+text_of_error(const Subscription *subscription, int at, ErrorData *error)
+{
+	StringInfo	text;
+	int			start;
+
+	if (subscription != NULL && at < subscription->entry_count)
+	{
+		text = about(EXCEPTION, &subscription->entries[at]);
+		appendStringInfoString(text, ". Exception: ");
+	}
+	else
+	{
+		text = makeStringInfo();
+		appendStringInfoString(text, UNABLE "Exception: ");
+	}
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		error->message = "to check it took longer than realtime.policy_timeout";
+	start = text->len;
+	error_text_append(text, error);
+	utf8_convert(text, start);
+	return text->data;
+}
+
 Subscription *
 subscribe(const ChangeRequest *request, char **refusal)
 {
@@ -288,22 +324,18 @@ subscribe(const ChangeRequest *request, char **refusal)
 	{
 		work_begin();
 		subscription = subscription_make(request);
-		good = read_entries(subscription, request->entries, refusal) && check_entries(subscription, &at, refusal);
+		good = read_entries(subscription, request->entries, refusal) && check_in_time(subscription, &at, refusal);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *error;
-		StringInfo	text;
 
 		MemoryContextSwitchTo(context);
 		error = CopyErrorData();
 		FlushErrorState();
+		work_stop_clock();
 		work_end();
-		text = subscription != NULL && at < subscription->entry_count ?
-			about(EXCEPTION, &subscription->entries[at]) : makeStringInfo();
-		appendStringInfoString(text, text->len > 0 ? ". Exception: " : UNABLE "Exception: ");
-		error_text_append(text, error);
-		*refusal = text->data;
+		*refusal = text_of_error(subscription, at, error);
 	}
 	PG_END_TRY();
 	if (!good && subscription != NULL)

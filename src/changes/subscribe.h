@@ -9,7 +9,7 @@
 
 /*
  * Check the request and make the subscription, which the caller enters. NULL: it is refused, and *refusal is the text for the client, in
- * the current memory context. Ends the transaction if there was an error. Throws only when memory runs out.
+ * UTF-8 and in the current memory context. Ends the transaction if there was an error. Throws only when memory runs out.
  */
 extern Subscription *subscribe(const ChangeRequest *request, char **refusal);
 

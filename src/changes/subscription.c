@@ -37,7 +37,6 @@ static MemoryContext context;	/* lives as long as the process */
 static HTAB *by_number;
 static HTAB *users;
 static dlist_head all = DLIST_STATIC_INIT(all);
-static int	count;
 static uint32 user_numbers;
 
 void
@@ -59,12 +58,6 @@ dlist_head *
 subscriptions(void)
 {
 	return &all;
-}
-
-int
-subscriptions_count(void)
-{
-	return count;
 }
 
 /* -------------------------------------------------------- users ----------------------------------------------------- */
@@ -240,7 +233,6 @@ subscription_enter(Subscription *subscription)
 	}
 	slot_of(subscription->listener, subscription->number, HASH_ENTER)->subscription = subscription;
 	dlist_push_tail(&all, &subscription->node);
-	count++;
 	tables_add(subscription);
 }
 
@@ -252,8 +244,7 @@ subscription_drop(Subscription *subscription)
 		tables_remove(subscription);
 		(void) slot_of(subscription->listener, subscription->number, HASH_REMOVE);
 		dlist_delete(&subscription->node);
-		count--;
-	}
+		}
 	unref_user(subscription->user);
 	MemoryContextDelete(subscription->context);
 }

@@ -77,7 +77,6 @@ extern void subscriptions_init(void);
 
 /* All of them. */
 extern dlist_head *subscriptions(void);
-extern int	subscriptions_count(void);
 
 /*
  * A new subscription, in no list yet, without entries. Takes the texts over in the database's encoding; raises if they can't be

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "catalog/pg_class.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -33,6 +34,19 @@ typedef struct TableSlot
 	TableKey	key;
 	Table	   *table;
 } TableSlot;
+
+/* In the indexes of one table. */
+typedef struct UserSlot
+{
+	User	   *user;
+	UserGroup  *group;
+} UserSlot;
+
+typedef struct FilterSlot
+{
+	uint64		hash;
+	SharedFilter *first;		/* of those with this hash */
+} FilterSlot;
 
 static MemoryContext context;	/* lives as long as the process */
 static HTAB *tables;
@@ -71,21 +85,31 @@ entry_names(const Entry *entry, const char *schema, const char *table)
 
 /* ---------------------------------------------------- who matches --------------------------------------------------- */
 
+/* In the current memory context. */
+static HTAB *
+make_index(const char *name, Size key, Size entry)
+{
+	HASHCTL		control = {.keysize = key,.entrysize = entry,.hcxt = CurrentMemoryContext};
+
+	return hash_create(name, 16, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
 static UserGroup *
 group_of(Table *table, User *user)
 {
-	ListCell   *cell;
-	UserGroup	   *group;
+	UserSlot   *slot;
+	UserGroup  *group;
 
-	foreach(cell, table->groups)
-	{
-		group = lfirst(cell);
-		if (group->user == user)
-			return group;
-	}
+	if (table->by_user == NULL)
+		table->by_user = make_index("realtime groups of a table", sizeof(User *), sizeof(UserSlot));
+	slot = hash_search(table->by_user, &user, HASH_FIND, NULL);
+	if (slot != NULL)
+		return slot->group;
 	group = palloc0(sizeof(UserGroup));
 	group->user = user;
 	table->groups = lappend(table->groups, group);
+	slot = hash_search(table->by_user, &user, HASH_ENTER, NULL);
+	slot->group = group;
 	return group;
 }
 
@@ -152,27 +176,25 @@ add_matches(Table *table, Subscription *subscription)
 static void
 remove_matches(Table *table, Subscription *subscription)
 {
-	ListCell   *cell;
+	UserSlot   *slot = table->by_user == NULL ? NULL :
+		hash_search(table->by_user, &subscription->user, HASH_FIND, NULL);
+	UserGroup  *group;
+	int			kept = 0;
 
-	foreach(cell, table->groups)
-	{
-		UserGroup	   *group = lfirst(cell);
-		int			kept = 0;
-
-		if (group->user != subscription->user)
-			continue;
-		for (int i = 0; i < group->count; i++)
-			if (group->matches[i].subscription != subscription)
-				group->matches[kept++] = group->matches[i];
-		group->count = kept;
-		if (kept > 0)
-			return;
-		table->groups = foreach_delete_current(table->groups, cell);
-		if (group->matches != NULL)
-			pfree(group->matches);
-		pfree(group);
+	if (slot == NULL)
 		return;
-	}
+	group = slot->group;
+	for (int i = 0; i < group->count; i++)
+		if (group->matches[i].subscription != subscription)
+			group->matches[kept++] = group->matches[i];
+	group->count = kept;
+	if (kept > 0)
+		return;
+	table->groups = list_delete_ptr(table->groups, group);
+	(void) hash_search(table->by_user, &subscription->user, HASH_REMOVE, NULL);
+	if (group->matches != NULL)
+		pfree(group->matches);
+	pfree(group);
 }
 
 void
@@ -207,7 +229,8 @@ fill(Table *table)
 
 	MemoryContextReset(table->context);
 	table->stale = false;
-	table->groups = table->filters = table->views = NIL;
+	table->groups = table->views = NIL;
+	table->by_user = table->filters = NULL;
 	table->row = NULL;
 	dlist_foreach(i, subscriptions())
 		add_matches(table, dlist_container(Subscription, node, i.cur));
@@ -287,19 +310,24 @@ table_get(const ChangeRecord *record)
 static SharedFilter *
 find_filter(Table *table, const char *key, Oid role)
 {
-	ListCell   *cell;
+	uint64		hash = hash_bytes_extended((const unsigned char *) key, strlen(key), role);
+	FilterSlot *slot;
 	SharedFilter *filter;
+	bool		found;
 
-	foreach(cell, table->filters)
-	{
-		filter = lfirst(cell);
+	if (table->filters == NULL)
+		table->filters = make_index("realtime filters of a table", sizeof(uint64), sizeof(FilterSlot));
+	slot = hash_search(table->filters, &hash, HASH_ENTER, &found);
+	if (!found)
+		slot->first = NULL;
+	for (filter = slot->first; filter != NULL; filter = filter->next)
 		if (filter->role == role && strcmp(filter->key, key) == 0)
 			return filter;
-	}
 	filter = palloc0(sizeof(SharedFilter));
 	filter->key = pstrdup(key);
 	filter->role = role;
-	table->filters = lappend(table->filters, filter);
+	filter->next = slot->first;
+	slot->first = filter;
 	return filter;
 }
 

@@ -10,6 +10,7 @@
 
 #include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
+#include "utils/hsearch.h"
 #include "utils/relcache.h"
 
 #include "changes/change_filter.h"
@@ -27,6 +28,7 @@ typedef struct SharedFilter
 	uint64		change;			/* the last change that it was asked about, and what it said */
 	bool		matches;
 	const char *raised;			/* the error that it raised then; NULL: none */
+	struct SharedFilter *next;
 } SharedFilter;
 
 /* One entry of a subscription that matches the table. */
@@ -69,7 +71,8 @@ typedef struct Table
 	bool		locked;			/* it has been waited for in vain */
 	uint64		role_generation;	/* of the views */
 	List	   *groups;
-	List	   *filters;
+	HTAB	   *by_user;		/* the same; NULL: there are none */
+	HTAB	   *filters;		/* SharedFilter; likewise */
 	List	   *views;
 	RowMaker   *row;			/* row.c; NULL: not made yet */
 } Table;

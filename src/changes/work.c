@@ -9,16 +9,13 @@
 #include "miscadmin.h"
 #include "storage/lock.h"
 #include "utils/snapmgr.h"
+#include "utils/timeout.h"
 
 #include "changes/work.h"
+#include "shared/settings.h"
 
 static bool on;
-
-bool
-work_is_on(void)
-{
-	return on;
-}
+static bool timed;				/* the clock is running */
 
 void
 work_begin(void)
@@ -54,4 +51,24 @@ work_end(void)
 	DropAllPreparedStatements();
 	on = false;
 	MemoryContextSwitchTo(context);
+}
+
+void
+work_start_clock(void)
+{
+	if (timed)
+		return;
+	timed = true;
+	enable_timeout_after(STATEMENT_TIMEOUT, realtime_policy_timeout);
+}
+
+/* The timeout may have fired just before it was turned off: that must not cancel what comes next. */
+void
+work_stop_clock(void)
+{
+	if (!timed)
+		return;
+	disable_timeout(STATEMENT_TIMEOUT, false);
+	QueryCancelPending = false;
+	timed = false;
 }

@@ -14,6 +14,11 @@ extern void work_look_again(void);
 /* Roll back, if there is one; after an error as well. Stays in the memory context of the caller. */
 extern void work_end(void);
 
-extern bool work_is_on(void);
+/*
+ * What comes next is cancelled (ERRCODE_QUERY_CANCELED) when it has taken realtime.policy_timeout, counted from the first call. Who
+ * catches the error stops the clock.
+ */
+extern void work_start_clock(void);
+extern void work_stop_clock(void);
 
 #endif							/* REALTIME_CHANGES_WORK_H */

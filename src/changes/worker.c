@@ -47,7 +47,6 @@
 #define IDLE				1000
 
 static MemoryContext context;	/* reset for each message and request */
-static MemoryContext stream_context;	/* holds the handle of the queue */
 static shm_mq_handle *stream;
 static bool running;			/* START has come */
 static bool interrupted;		/* there were live subscriptions when the stream broke, or before this process */
@@ -76,18 +75,29 @@ fix_settings(void)
 		SetConfigOption(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION);
 }
 
+/* What was taken is on the bus: say how far we are, and let go of everything. */
+static void
+settle(void)
+{
+	XLogRecPtr	flushed;
+
+	work_end();
+	outbox_flush();
+	if (delivered.end == InvalidXLogRecPtr)
+		return;
+	change_stream_set_delivered(delivered.end, delivered.at);
+	flushed = GetFlushRecPtr(NULL);
+	registry_set_position(delivered.end, flushed > delivered.end ? flushed - delivered.end : 0);
+	delivered.end = InvalidXLogRecPtr;
+}
+
 static void
 open_stream(void)
 {
-	MemoryContext previous;
-
 	running = false;
 	explained = false;
 	opened_at = GetCurrentTimestamp();
-	MemoryContextReset(stream_context);
-	previous = MemoryContextSwitchTo(stream_context);
 	stream = change_stream_open();
-	MemoryContextSwitchTo(previous);
 	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 
@@ -242,11 +252,13 @@ handle_message(Slice message)
 	}
 }
 
+/* To open it anew takes as long as the decoder needs to leave: nothing may be held meanwhile. */
 static void
 stream_broke(void)
 {
 	ereport(LOG,
 			(errmsg("realtime changes: the change decoder has ended; changes are lost until the next one has started")));
+	settle();
 	open_stream();
 }
 
@@ -261,7 +273,7 @@ take_messages(void)
 		Size		size;
 		void	   *bytes;
 
-		CHECK_FOR_INTERRUPTS();
+		worker_check_interrupts();
 		switch (shm_mq_receive(stream, &size, &bytes, true))
 		{
 			case SHM_MQ_SUCCESS:
@@ -281,22 +293,6 @@ take_messages(void)
 }
 
 /* --------------------------------------------------------- loop ----------------------------------------------------- */
-
-/* What was taken is on the bus: say how far we are, and let go of everything. */
-static void
-settle(void)
-{
-	XLogRecPtr	flushed;
-
-	work_end();
-	outbox_flush();
-	if (delivered.end == InvalidXLogRecPtr)
-		return;
-	change_stream_set_delivered(delivered.end, delivered.at);
-	flushed = GetFlushRecPtr(NULL);
-	registry_set_position(delivered.end, flushed > delivered.end ? flushed - delivered.end : 0);
-	delivered.end = InvalidXLogRecPtr;
-}
 
 /* Subscribers that were live before are told if it takes long. */
 static void
@@ -331,7 +327,6 @@ set_up(void)
 	worker_connect(true);
 	fix_settings();
 	context = AllocSetContextCreate(TopMemoryContext, "realtime changes", ALLOCSET_DEFAULT_SIZES);
-	stream_context = AllocSetContextCreate(TopMemoryContext, "realtime change stream", ALLOCSET_SMALL_SIZES);
 	claims_policy_init();
 	subscriptions_init();
 	tables_init();
@@ -361,14 +356,13 @@ realtime_changes_main(Datum argument)
 		bool		more = take_requests();
 
 		more |= take_messages();
-		settle();
 		explain_delay();
-		outbox_flush();
+		settle();
 		MemoryContextReset(context);
 		leave_if_unwanted();
 		if (more)
 		{
-			CHECK_FOR_INTERRUPTS();
+			worker_check_interrupts();
 			(void) worker_reload_if_asked();
 			continue;
 		}

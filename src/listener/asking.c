@@ -49,6 +49,7 @@ typedef struct Asking
 	Connection *connection;
 	uint64		question;		/* NO_QUESTION: none */
 	struct Subscription *subscription;	/* ASKING_SUBSCRIPTION: what it waits for instead */
+	bool		is_another;		/* likewise: no channel is there that it would take the place of */
 	AskingFor	why;
 	bool		again;			/* policies have changed meanwhile */
 	uint64		deadline;		/* loop clock, ms: then nobody waits any longer */
@@ -144,7 +145,8 @@ unlink_asking(Asking *asking)
 		asking->connection->asking_count--;
 	if (asking->subscription != NULL)
 	{
-		asking->connection->held_joins--;
+		if (asking->is_another)
+			asking->connection->held_joins--;
 		asking->subscription->asking = NULL;
 	}
 	else
@@ -257,6 +259,7 @@ ask(Asking *asking, AskingWants wants, const Token *token, Slice headers, int *r
 		.presence = wants.presence,
 		.replay_limit = wants.replay_limit,
 		.replay_since = wants.replay_since,
+		.replay_room = (Size) limits_of_connection(connection, LIMIT_QUEUE) * 1024 / 2,
 		.can_wait = asking->why == ASKING_AGAIN,
 		.topic = topic_of(asking),
 		.role = token_role(token),
@@ -287,6 +290,8 @@ asking_begin(Connection *connection, Slice topic, AskingFor why, AskingWants wan
 
 	Assert(find(connection, topic) == NULL);
 	*retry_ms = 1000;
+	if (incoming != NULL && connection->kept_bytes + incoming->frame.len > ASKING_MAX_BYTES)
+		return false;
 	asking = make_asking(connection, topic, why);
 	if (asking == NULL)
 		return false;
@@ -348,7 +353,9 @@ asking_hold(Connection *connection, Slice topic, Subscription *subscription, con
 	hand_on_replay(asking);
 	asking->next = connection->askings;
 	connection->askings = asking;
-	connection->held_joins++;
+	asking->is_another = channel_find(connection, topic) == NULL;
+	if (asking->is_another)
+		connection->held_joins++;
 	return true;
 }
 
@@ -512,9 +519,18 @@ asking_broadcast(const BusRecord *record)
 	{
 		if (!record->is_private || replay->overflown || !slice_equal(replay->topic, record->topic))
 			continue;
-		replay->overflown = replay->live.len + bus_record_size(record) > (Size) realtime_client_queue_size * 1024 / 4 ||
+		replay->overflown = replay->live.len + bus_record_size(record) > (Size) limit_least(LIMIT_QUEUE) * 1024 / 4 ||
 			!add_record(&replay->live, record);
 	}
+}
+
+/* The history may have them nevertheless. */
+void
+asking_lost(Slice topic)
+{
+	for (AskedReplay *replay = replays; replay != NULL; replay = replay->next)
+		if (topic.len == 0 || slice_equal(replay->topic, topic))
+			replay->overflown = true;
 }
 
 static bool
@@ -574,7 +590,6 @@ asking_drop(Connection *connection)
 	while (connection->askings != NULL)
 	{
 		Asking	   *asking = connection->askings;
-
 		Subscription *subscription = asking->subscription;
 
 		if (subscription == NULL)

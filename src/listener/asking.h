@@ -3,9 +3,10 @@
  *	  What this listener waits for, and the messages that wait with it: answers of the authorizers to questions, and of the
  *	  changes worker to a subscription.
  *
- * There is at most one question about a topic of a connection at a time, and a subscription that a join waits for is one of them. While it is open, what the client says about
- * that topic is kept, as it came, and handled afterwards in its order: so a client sees the same whether a policy takes a
- * microsecond or a second, and the messages of all other topics and clients go on.
+ * There is at most one question about a topic of a connection at a time, and a subscription that a join waits for is one of
+ * them. While it is open, what the client says about that topic is kept, as it came, and handled afterwards in its order: so
+ * a client sees the same whether a policy takes a microsecond or a second, and the messages of all other topics and clients
+ * go on.
  */
 #ifndef REALTIME_LISTENER_ASKING_H
 #define REALTIME_LISTENER_ASKING_H
@@ -14,7 +15,7 @@
 #include "shared/bus.h"
 #include "shared/questions.h"
 
-/* Frames that are kept for one topic of one connection: so many, and so many bytes. */
+/* Frames that are kept: so many for one topic of one connection, and so many bytes for all of them. */
 #define ASKING_MAX_FRAMES	100
 #define ASKING_MAX_BYTES	(8 * 1024 * 1024)
 
@@ -45,7 +46,8 @@ extern void asking_init(int listener);
 
 /*
  * Ask about a topic, with this token; the frame (empty for ASKING_AGAIN) is handled again when the answer is there, and
- * then finds it as incoming.answer. False: the question was refused, and *retry_ms says when to try again. The token is referenced.
+ * then finds it as incoming.answer. False: the question was refused, and *retry_ms says when to try again; also if too much
+ * is kept already. The token is referenced.
  */
 extern bool asking_begin(Connection *connection, Slice topic, AskingFor why, AskingWants wants, Token *token,
 						 const Incoming *incoming, int *retry_ms);
@@ -94,6 +96,9 @@ extern bool asking_live_since(HistoryMark mark, Slice *records);
 
 /* A broadcast has come by: joins that wait for stored messages get it after them. */
 extern void asking_broadcast(const BusRecord *record);
+
+/* Broadcasts of this topic, or of any if it is empty, did not come by. */
+extern void asking_lost(Slice topic);
 
 /* Handle the answers that have come, once per turn, outside of callbacks. */
 extern void asking_turn(void);

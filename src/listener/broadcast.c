@@ -383,6 +383,7 @@ gap(const BusRecord *record)
 {
 	Slice		text = record->payload;
 
+	asking_lost(record->topic);
 	if (record->topic.len == 0)
 	{
 		channels_each(tell_gap, &text);
@@ -412,6 +413,8 @@ lapped(uint64 bytes)
 	writer_literal(&w, " bytes");
 	message = writer_written(&w);
 	channels_each(tell_lapped, &message);
+	asking_lost(SLICE_EMPTY);
+	changes_lapped(message);
 	presence_lapped();
 }
 

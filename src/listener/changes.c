@@ -7,11 +7,11 @@
 #include "listener/asking.h"
 #include "listener/changes.h"
 #include "listener/expiry.h"
+#include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/tally.h"
 #include "shared/change_record.h"
 #include "shared/change_stream.h"
-#include "shared/settings.h"
 #include "wire/join.h"
 
 #define EXTENSION			SLICE_LITERAL("postgres_changes")
@@ -285,6 +285,21 @@ state_changed(Subscription *subscription, void *arg)
 		answered_live(subscription);
 }
 
+/* Channels have been told already; who is just joining has not. */
+static void
+tell_joining(Subscription *subscription, void *arg)
+{
+	if (subscription->state == SUBSCRIPTION_LIVE && subscription->channel == NULL)
+		say_error(subscription, *(Slice *) arg);
+}
+
+void
+changes_lapped(Slice text)
+{
+	channel_subscriptions_each(tell_joining, &text);
+	channel_subscriptions_ask_all();
+}
+
 /* ------------------------------------------------ changes ------------------------------------------------ */
 
 static const char *const action_names[CHANGE_ACTIONS] = {"INSERT", "UPDATE", "DELETE"};
@@ -344,7 +359,7 @@ keep_early(Delivery *delivery, Subscription *subscription)
 	Connection *connection = subscription->connection;
 	EarlyFrame *early;
 
-	if (subscription->early_bytes > (Size) realtime_client_queue_size * 1024)
+	if (limits_queue_over(connection, subscription->early_bytes, LIMIT_QUEUE))
 	{
 		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
 		connection_close(connection, CLOSE_TRY_LATER, "too slow: over client_queue_size, connect again and resume", true);

@@ -47,6 +47,12 @@ extern void changes_unjoined(uint32 number);
 /* A record of the bus that has to do with changes. Only queues frames. */
 extern void changes_record(const BusRecord *record);
 
+/*
+ * Records of the bus were lost, as the text says; among them may be answers of the worker, or that it has started and asks:
+ * it is asked for all subscriptions again.
+ */
+extern void changes_lapped(Slice text);
+
 /* At start. May end the process. */
 extern void changes_init(int listener);
 

@@ -96,7 +96,7 @@ typedef struct Connection
 	/* Questions about its topics, and the frames that wait for the answers; asking.c. */
 	struct Asking *askings;
 	uint32		asking_count;
-	uint32		held_joins;		/* that wait for the changes worker */
+	uint32		held_joins;		/* that wait for the changes worker, and will make one channel more each */
 	Size		kept_bytes;
 	Size		subscribed_bytes;	/* of the entries of postgres_changes; subscription.c */
 

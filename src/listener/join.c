@@ -180,6 +180,15 @@ check_join(Join *join)
 	return NULL;
 }
 
+/* From where on the bus broadcasts are for the channel. One that takes the place of another goes on where that was. */
+static uint64
+since_of(const Join *join)
+{
+	bool		goes_on = join->old != NULL && join->old->topic->is_private == join->config.is_private;
+
+	return goes_on ? join->old->since : bus_position();
+}
+
 /* Make the channel and enter its topic; NULL if there is no memory. Takes over the token. */
 static Channel *
 make_channel(Join *join)
@@ -194,7 +203,7 @@ make_channel(Join *join)
 	channel->connection = join->connection;
 	channel->number = ++numbers;
 	channel->joined_at = GetCurrentTimestamp();
-	channel->since = bus_position();
+	channel->since = since_of(join);
 	channel->read_broadcast = !join->config.is_private || join->incoming->answer->broadcast;
 	channel->read_presence = !join->config.is_private || join->incoming->answer->presence;
 	channel->write_broadcast = channel->write_presence = join->config.is_private ? RIGHT_UNKNOWN : RIGHT_YES;

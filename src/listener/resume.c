@@ -9,12 +9,12 @@
 #include "postgres.h"
 
 #include "listener/broadcast.h"
+#include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/replay.h"
 #include "listener/resume.h"
 #include "listener/tally.h"
 #include "shared/history.h"
-#include "shared/settings.h"
 
 /* The join that is being answered. */
 typedef struct Beginning
@@ -37,15 +37,16 @@ static Size buffer_size;
 static Size
 room_for(const Connection *connection)
 {
-	Size		size = (Size) realtime_client_queue_size * 1024 / 4 * 3;
+	Size		size = (Size) limits_of_connection(connection, LIMIT_QUEUE) * 1024 / 4 * 3;
 
-	if (size != buffer_size)
+	if (size > buffer_size)
 	{
 		free(buffer);
 		buffer = malloc(size);
 		buffer_size = buffer == NULL ? 0 : size;
 	}
-	return buffer_size > connection->queued_bytes ? buffer_size - connection->queued_bytes : 0;
+	size = Min(size, buffer_size);
+	return size > connection->queued_bytes ? size - connection->queued_bytes : 0;
 }
 
 /* Topics are told apart by their hashes in the history; here by their names. */

@@ -580,7 +580,6 @@ static void
 accept_some(uv_poll_t *poll, int status, int events)
 {
 	Socket	   *from = poll->data;
-
 	int			batch = realtime_ssl ? ACCEPT_BATCH_TLS : ACCEPT_BATCH;
 
 	for (int i = 0; i < batch && paused_until == 0; i++)

@@ -177,6 +177,7 @@ bus_write_record(char *memory, const BusRecord *record)
 	to->committed_at = record->committed_at;
 	to->epoch = record->mark.epoch;
 	to->seq = record->mark.seq;
+	to->position = record->position;
 	to->topic = record->topic.len;
 	to->event = record->event.len;
 	to->ref = record->ref.len;
@@ -222,11 +223,11 @@ bus_append(const BusRecord *record)
 	make_room(length);
 	to = record_at(producing_at);
 	bus_write_record((char *) to, record);
+	to->position = producing_at;
 	if (record->kind == BUS_BROADCAST)
 		append_broadcast(to, record);
 	else if (record->kind == BUS_GAP)
 		history_break(record->topic);
-	to->position = producing_at;
 	producing_at += length;
 	produced = true;
 	return true;

@@ -95,6 +95,7 @@ change_request_put(const ChangeRequest *request, bool *too_large)
 		copy_in(&position, request->role.data, request->role.len);
 		copy_in(&position, request->claims.data, request->claims.len);
 		copy_in(&position, request->entries.data, request->entries.len);
+		pg_write_barrier();
 		pg_atomic_write_u64(&ring->end, position);
 	}
 	LWLockRelease(realtime_lock(LOCK_CHANGE_REQUESTS));
@@ -103,10 +104,10 @@ change_request_put(const ChangeRequest *request, bool *too_large)
 	return fits;
 }
 
-bool
-change_requests_waiting(void)
+static bool
+is_empty(void)
 {
-	return pg_atomic_read_u64(&ring->end) != pg_atomic_read_u64(&ring->begin);
+	return pg_atomic_read_u64(&ring->end) == pg_atomic_read_u64(&ring->begin);
 }
 
 static Slice
@@ -126,7 +127,7 @@ change_request_take(ChangeRequest *request, char **buffer, Size *size)
 	Stored		stored;
 	char	   *at;
 
-	if (!change_requests_waiting())
+	if (is_empty())
 		return false;
 	pg_read_barrier();
 	copy_out(begin, &stored, sizeof(Stored));

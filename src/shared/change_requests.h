@@ -47,7 +47,4 @@ extern bool change_request_put(const ChangeRequest *request, bool *too_large);
  */
 extern bool change_request_take(ChangeRequest *request, char **buffer, Size *size);
 
-/* Is there a request? One atomic read. */
-extern bool change_requests_waiting(void);
-
 #endif							/* REALTIME_CHANGE_REQUESTS_H */

@@ -57,6 +57,9 @@ worker_check_interrupts(void)
 		ereport(DEBUG1, (errmsg_internal("%s ends, as it was asked to", worker_kind_name(my_kind))));
 		proc_exit(1);
 	}
+
+	/* As in a backend that is idle, there is nothing to cancel. */
+	QueryCancelPending = false;
 	CHECK_FOR_INTERRUPTS();
 }
 
@@ -113,6 +116,9 @@ worker_start(WorkerKind kind, int index)
 	pqsignal(SIGTERM, die);
 	pqsignal(SIGHUP, SignalHandlerForConfigReload);
 	BackgroundWorkerUnblockSignals();
+
+	/* Until now SIGHUP was ignored, so that one may have been missed. */
+	ConfigReloadPending = true;
 
 	my_kind = kind;
 	pause = registry_attach(kind, index);

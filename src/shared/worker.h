@@ -32,7 +32,10 @@ extern bool worker_wait(long timeout_ms);
 extern bool worker_sleep(long timeout_ms);
 extern void worker_nap(long timeout_ms);
 
-/* CHECK_FOR_INTERRUPTS for where nothing is under way: SIGTERM ends the process without a word, with exit code 1. */
+/*
+ * CHECK_FOR_INTERRUPTS for where nothing is under way: SIGTERM ends the process without a word, with exit code 1, and a
+ * cancellation is ignored.
+ */
 extern void worker_check_interrupts(void);
 
 /* Connect to the database of the registry (listeners: to none) and name the worker in pg_stat_activity. */

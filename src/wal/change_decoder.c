@@ -48,9 +48,12 @@ static char slot_name[NAMEDATALEN];
 
 /* ------------------------------------------------------- start ------------------------------------------------------ */
 
+/* The worker waits for us to leave before it opens the stream anew. */
 static void
 unavailable(const char *detail)
 {
+	if (!change_stream_is_received())
+		worker_leave();
 	change_stream_set(CHANGE_STREAM_UNAVAILABLE, detail);
 }
 
@@ -177,7 +180,7 @@ notice_publication(void)
 	static char publication[NAMEDATALEN];
 
 	(void) worker_reload_if_asked();
-	if (strcmp(publication, realtime_publication) == 0)
+	if (strncmp(publication, realtime_publication, NAMEDATALEN - 1) == 0)
 		return;
 	strlcpy(publication, realtime_publication, sizeof(publication));
 	change_relations_forget();

@@ -40,28 +40,44 @@ complain(const char *what, DecodingUnavailable unavailable, int code, const char
 void
 decoding_check_server(const char *what, DecodingUnavailable unavailable)
 {
+	const char *detail;
+	const char *hint;
+
 	if (wal_level < WAL_LEVEL_LOGICAL)
-		complain(what, unavailable, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "wal_level is not logical",
-				 "Set wal_level = logical and restart the server.");
+	{
+		detail = "wal_level is not logical";
+		hint = "Set wal_level = logical and restart the server.";
+	}
 	else if (max_replication_slots == 0)
-		complain(what, unavailable, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, "max_replication_slots is 0",
-				 "Set max_replication_slots to at least 4 and restart the server.");
+	{
+		detail = "max_replication_slots is 0";
+		hint = "Set max_replication_slots to at least 4 and restart the server.";
+	}
 	else
 		return;
+	complain(what, unavailable, ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE, detail, hint);
 	for (;;)
-		(void) worker_sleep(-1);
+	{
+		worker_nap(-1);
+		unavailable(detail);
+	}
 }
 
 /* Slots may be in use by others: say so, and go on when one is free. */
 void
 decoding_wait_for_free_slot(const char *what, DecodingUnavailable unavailable)
 {
+	static const char detail[] = "no replication slot is free";
+
 	if (slot_count_free() > 0)
 		return;
-	complain(what, unavailable, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, "no replication slot is free",
+	complain(what, unavailable, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED, detail,
 			 "Increase max_replication_slots and restart the server, or drop a slot that is not used.");
 	while (slot_count_free() == 0)
+	{
 		worker_nap(LOOK_FOR_SLOT);
+		unavailable(detail);
+	}
 	registry_set_state(WORKER_STARTING, NULL, NULL);
 }
 

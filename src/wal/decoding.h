@@ -9,8 +9,8 @@
 
 /*
  * Look whether the server can decode. What takes a restart to change (wal_level, max_replication_slots) never returns; for a
- * free slot it is waited. unavailable is told what is wrong, for clients; what says what is not delivered meanwhile, for
- * the log. Interruptible; the second one ends the process if it is no longer wanted.
+ * free slot it is waited. unavailable is told what is wrong, for clients, and again with each look while it is so: it may end the
+ * process. what says what is not delivered meanwhile, for the log. Interruptible; ends the process if it is no longer wanted.
  */
 typedef void (*DecodingUnavailable) (const char *detail);
 extern void decoding_check_server(const char *what, DecodingUnavailable unavailable);

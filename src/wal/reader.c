@@ -130,12 +130,6 @@ reader_position(void)
 	return reader.position;
 }
 
-XLogRecPtr
-reader_flushed(void)
-{
-	return reader.flushed;
-}
-
 bool
 reader_refuses(void)
 {

@@ -65,9 +65,6 @@ extern ReaderResult reader_next(void);
 /* Where the next record begins: everything before has been read. */
 extern XLogRecPtr reader_position(void);
 
-/* The position up to which WAL is flushed, as of the last reader_next that came to it. */
-extern XLogRecPtr reader_flushed(void);
-
 /*
  * Transactions that are incomplete behind the restart point: the reader has them forgotten when they commit and
  * takes them off the list when they end. The same for one that commits at the position hopeless, if that is not

@@ -40,11 +40,11 @@ async function client(instance) {
   sockets.push(socket);
   return {
     socket,
-    join(kind) {
+    join(kind, padding) {
       const topic = `realtime:${kind}${kind.startsWith('member') ? '' : `-${++number}`}`;
       const join = { began: performance.now() };
       joins.set(topic, join);
-      socket.sendJson(['1', '1', topic, 'phx_join', { config: { private: true } }]);
+      socket.sendJson(['1', '1', topic, 'phx_join', { config: { private: true }, padding }]);
       return join;
     },
     heartbeat() {
@@ -102,6 +102,19 @@ describe('with the settings as they are', () => {
     for (const { restarts } of await workers(instance, 'authorizer')) {
       assert.equal(restarts, 0);
     }
+  });
+
+  test('what waits for answers is bounded in bytes: more is refused at once', async () => {
+    const one = await client(instance);
+    const joins = times(3, () => one.join('sleep-600', 'x'.repeat(3_500_000)));
+    await answered(joins);
+    assert.deepEqual(joins.map(({ status }) => status), ['ok', 'ok', 'error']);
+    assert.match(joins[2].reason, TOO_MANY);
+    assert.ok(joins[2].took < Math.min(joins[0].took, joins[1].took), `${joins[2].took} ms`);
+    assert.equal(joins[2].retry, 1000);
+    const again = one.join('quick', 'x'.repeat(3_500_000));
+    await answered([again]);
+    assert.equal(again.status, 'ok');
   });
 
   test('the questions of an authorizer that ends are asked again, and all are answered', async () => {

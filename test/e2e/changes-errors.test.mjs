@@ -5,7 +5,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Instance } from './lib/instance.mjs';
 import { readFrame } from './lib/frames.mjs';
-import { watch } from './lib/changes.mjs';
+import { refusal, watch } from './lib/changes.mjs';
 import { running } from './lib/member.mjs';
 import { pause, until } from './lib/poll.mjs';
 
@@ -428,6 +428,18 @@ describe('what others lock', () => {
 
 const percentile = (list, p) => [...list].sort((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * p))];
 
+test('a filter whose value takes long to check is refused, and holds up nobody', async () => {
+  await instance.rows(`
+    create function slow(value text) returns bool language plpgsql as $$ begin if value = 'slow' then perform pg_sleep(600); end if; return true; end $$;
+    create domain checked as text check (slow(value))`);
+  const name = await table('', 'id int primary key, v checked');
+  const self = await subscriber(name);
+  assert.match(await refusal(instance, { table: name, filter: 'v=eq.slow' }, { key: user() }), /longer than realtime\.policy_timeout$/);
+  await instance.rows(`insert into ${name} values (1, 'quick')`);
+  assert.deepEqual(await rowsOf(self), [1]);
+  self.socket.drop();
+});
+
 test('a filter that takes long is that of its subscriber, not of all with the same claims', async () => {
   const name = await table('');
   const key = user({ sub: 'all the same' });
@@ -435,7 +447,7 @@ test('a filter that takes long is that of its subscriber, not of all with the sa
   const others = await Promise.all([subscriber(name, { key }), subscriber(name, { key, filter: 'n=eq.0' }), subscriber(name), subscriber(name, { filter: 'name=like.ab%' })]);
   const rows = [];
   for (let i = 0; i < 6; i++) {
-    rows.push(...(await insertRows(name, 1, `0, repeat('ab', 300) || 'c'`)));
+    rows.push(...(await insertRows(name, 1, `0, repeat('ab', 700) || 'c'`)));
   }
   for (const self of others) {
     assert.deepEqual(await rowsOf(self), rows);

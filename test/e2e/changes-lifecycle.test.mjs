@@ -217,6 +217,25 @@ describe('WAL', () => {
   });
 });
 
+test('on a server that can\'t decode a worker that comes after another one answers as well', async () => {
+  const server = await Instance.start({ settings: ['fsync = off', 'wal_level = replica'] });
+  try {
+    await server.rows('select realtime.setup_supabase()');
+    const refused = async (topic) => {
+      const self = await member(server, topic, { ready: false, config: { postgres_changes: [{ event: '*', schema: 'public', table: 'missing' }] } });
+      await until(() => `the refusal: ${JSON.stringify(self.systems)}`, () => self.systems.some(({ message }) => /Please check Realtime is enabled/.test(message)));
+      self.socket.drop();
+    };
+    await refused('first');
+    const [{ pid }] = await workers(server, 'changes');
+    await server.rows(`select pg_terminate_backend(${pid})`);
+    await until('its successor', async () => (await workers(server, 'changes')).some((worker) => worker.pid && worker.pid !== pid));
+    await refused('second');
+  } finally {
+    await server.destroy();
+  }
+});
+
 test('a minute after the last subscription slot and workers go', { timeout: 120_000 }, async () => {
   const gone = async () => (await slots(leaving)).length === 0 && (await connected(leaving)).length === 0;
   while (Date.now() < left + LINGER - 5000) {

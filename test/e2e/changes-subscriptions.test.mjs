@@ -38,9 +38,9 @@ const insert = async (session = instance) => {
 };
 
 // One connection with any number of channels: everything that came, in its order.
-async function client({ key, vsn = '2.0.0' } = {}) {
+async function client({ key, vsn = '2.0.0', of: server = instance } = {}) {
   const came = [];
-  const socket = await instance.connect({ key, vsn, onFrame: (frame) => came.push({ ...readFrame(frame), at: frame.at }) });
+  const socket = await server.connect({ key, vsn, onFrame: (frame) => came.push({ ...readFrame(frame), at: frame.at }) });
   let refs = 0;
   const push = (topic, event, payload, { joinRef = '1', ref = String(++refs) } = {}) => {
     const full = `realtime:${topic}`;
@@ -146,10 +146,18 @@ describe('while the stream can\'t start', () => {
     for (const [topic, ref] of joins.slice(-3)) {
       assert.deepEqual((await self.reply(topic, ref, 3)).payload.response, { reason: 'ChannelRateLimitReached: Too many channels' });
     }
+    // one that takes the place of a channel does not count
+    const full = await waiting();
+    const topics = Array.from({ length: 100 }, () => newTopic('full'));
+    await Promise.all(topics.map(async (topic) => full.reply(topic, full.push(topic, 'phx_join', { config: {} }))));
+    const again = topics.slice(0, 3).map((topic) => full.push(topic, 'phx_join', { config: { postgres_changes: [ALL] } }, { joinRef: '2' }));
     await blocker.rows('commit');
     for (const [topic, ref] of joins.slice(0, -3)) {
       assert.equal((await self.reply(topic, ref)).payload.status, 'ok');
       await self.system(topic, ({ message }) => message === SUBSCRIBED);
+    }
+    for (const [i, ref] of again.entries()) {
+      assert.equal((await full.reply(topics[i], ref)).payload.status, 'ok');
     }
     const id = await insert();
     for (const [topic] of joins.slice(0, -3)) {
@@ -285,6 +293,36 @@ test('the worker and the listeners may crash: who is subscribed stays so, or is 
   await back.change(next, await insert());
   assert.equal(await instance.value('select count(*) from realtime.subscription'), '1');
   back.socket.drop();
+});
+
+test('a listener that was lapped meanwhile asks again for what its clients subscribe', async () => {
+  const small = await Instance.start({ listeners: 1, settings: ['fsync = off', 'realtime.bus_size = 16MB'] });
+  try {
+    await small.rows(SETUP);
+    const self = await client({ of: small });
+    const topic = newTopic();
+    await self.subscribe(topic);
+    const worker = await running(small, 'changes');
+    const seen = self.systems(topic).length;
+    const stopped = Number(await small.value(`select pid from realtime.workers where kind = 'realtime listener'`));
+    process.kill(stopped, 'SIGSTOP');
+    try {
+      await small.rows(`select pg_terminate_backend(${worker.pid})`);
+      await running(small, 'changes', { not: worker.pid });
+      await small.rows(`select realtime.send(jsonb_build_object('text', repeat('x', 400000)), 'e', 'flood', false) from generate_series(1, 60)`);
+      await until('they are on the bus', async () =>
+        Number(await small.value(`select value from realtime.stats where name = 'broadcasts_from_database'`)) >= 60, { seconds: 20 });
+    } finally {
+      process.kill(stopped, 'SIGCONT');
+    }
+    await until(() => JSON.stringify(self.systems(topic)),
+      () => self.systems(topic).slice(seen).at(-1)?.message === SUBSCRIBED, { seconds: 20 });
+    assert.match(self.systems(topic)[seen].message, /^Messages were lost: the server fell behind/);
+    await self.change(topic, await insert(small));
+    self.socket.drop();
+  } finally {
+    await small.destroy();
+  }
 });
 
 test('entries that are too large together are refused, and the channel stays', async () => {

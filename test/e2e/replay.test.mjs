@@ -169,6 +169,23 @@ describe('what is replayed', () => {
     self.socket.drop();
   });
 
+  test('is what fits into the queue of a client of its role', async () => {
+    const topic = newTopic();
+    await instance.set('realtime.role_limits', "'authenticated: client_queue_size=64kB'");
+    try {
+      for (let n = 0; n < 5; n++) {
+        await instance.rows(`select realtime.send(jsonb_build_object('n', ${n}, 'text', repeat('x', 20000)), 'e', '${topic}')`);
+      }
+      const self = await join(topic, { since: since() });
+      await arrived(self.systems, 1);
+      assert.deepEqual(self.systems, ['UnableToReplayMessages: 4 of the messages asked for are too long to be sent at once']);
+      assert.deepEqual(numbers(self.messages), [4]);
+      self.socket.drop();
+    } finally {
+      await instance.set('realtime.role_limits', "''");
+    }
+  });
+
   test('is nothing for those who may not read', async () => {
     const topic = newTopic();
     await store(topic, 3, 1);

@@ -346,6 +346,27 @@ describe('a gap', () => {
       member.socket.drop();
     }
   });
+
+  test('longer than a client of its role may have queued is not recovered', async () => {
+    await instance.set('realtime.role_limits', "'anon: client_queue_size=64kB'");
+    try {
+      const topic = newTopic();
+      const first = await raw(topic, { resume: {}, ack: true });
+      for (let n = 0; n < 5; n++) {
+        await send(first, 'e', { text: 'x'.repeat(30_000) });
+      }
+      const again = await raw(topic, { resume: first.resume });
+      assert.equal(again.resume.recovered, false);
+      const part = await raw(topic, { resume: { epoch: first.resume.epoch, seq: 4 } });
+      assert.equal(part.resume.recovered, true);
+      await arrived(part.messages, 1);
+      for (const member of [first, again, part]) {
+        member.socket.drop();
+      }
+    } finally {
+      await instance.set('realtime.role_limits', "''");
+    }
+  });
 });
 
 describe('the example', () => {

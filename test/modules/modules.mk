@@ -10,7 +10,7 @@ MODULES_CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wno-unused-parameter -Wno-sign
 
 check-e2e: $(MODULES_DIR)/claims_policy_test.so
 
-CLAIMS_POLICY_SOURCES = $(filter-out %/authorizer.c %/message_policy.c %/policy_watch.c %/policy.c,$(wildcard src/access/*.c))
+CLAIMS_POLICY_SOURCES = $(filter-out %/authorizer.c %/message_policy.c %/policy_watch.c %/policy.c %/stored_messages.c,$(wildcard src/access/*.c))
 
 $(MODULES_DIR)/claims_policy_test.so: test/modules/claims_policy_test.c $(CLAIMS_POLICY_SOURCES) $(wildcard src/access/*.h) src/shared/compat.h
 	@mkdir -p $(@D)
