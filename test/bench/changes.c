@@ -49,6 +49,7 @@ typedef struct change_run
 	PGresult   *tokens;			/* one for each subscriber */
 	subscriber *subscribers;
 	uint32_t	count;
+	const char *topic;			/* NULL: the one of all subscribers */
 	const char *config;			/* of the join */
 	int			epoll_fd;
 	subscriber *current;
@@ -169,8 +170,8 @@ send_join(change_run *run, uint32_t i)
 {
 	char		text[4096];
 	int			n = snprintf(text, sizeof(text),
-							 "[\"1\",\"1\",\"realtime:bench-changes\",\"phx_join\",{\"config\":%s,\"access_token\":\"%s\"}]",
-							 run->config, PQgetvalue(run->tokens, (int) i % PQntuples(run->tokens), 0));
+							 "[\"1\",\"1\",\"realtime:%s\",\"phx_join\",{\"config\":%s,\"access_token\":\"%s\"}]",
+							 run->topic != NULL ? run->topic : "bench-changes", run->config, PQgetvalue(run->tokens, (int) i % PQntuples(run->tokens), 0));
 
 	ws_send_message(&run->subscribers[i].ws, WS_OPCODE_TEXT, text, (size_t) n);
 }
@@ -402,13 +403,14 @@ static void
 measure_broadcast(const bench_options *options, PGresult *tokens, const char *sql)
 {
 	static const char broadcast[] =
-		"[\"1\",\"2\",\"realtime:bench-changes\",\"broadcast\",{\"type\":\"broadcast\",\"event\":\"e\",\"payload\":{\"n\":1}}]";
+		"[\"1\",\"2\",\"realtime:bench-other\",\"broadcast\",{\"type\":\"broadcast\",\"event\":\"e\",\"payload\":{\"n\":1}}]";
 	change_run	run = {
 		.options = options, .tokens = tokens, .count = SLEEPERS,
 		.config = "{\"postgres_changes\":[{\"event\":\"INSERT\",\"schema\":\"public\",\"table\":\"bench_sleep\"}]}",
 	};
 	change_run	other = {
-		.options = options, .tokens = tokens, .count = 1, .config = "{\"broadcast\":{\"self\":true,\"ack\":false}}",
+		.options = options, .tokens = tokens, .count = 1, .topic = "bench-other",
+		.config = "{\"broadcast\":{\"self\":true,\"ack\":false}}",
 	};
 	writer		w = {.sql = sql, .commits = 1000, .pause = 20 * NS_PER_MS};
 	histogram  *h = histogram_create();
@@ -443,7 +445,9 @@ measure_broadcast(const bench_options *options, PGresult *tokens, const char *sq
 		ROW_ADD(row.beside, "%llu broadcasts, median %.2f ms, worst %.2f ms; %llu changes delivered meanwhile",
 				(unsigned long long) h->count, (double) histogram_percentile(h, 50) / 1e6, (double) h->max / 1e6,
 				(unsigned long long) run.received);
-		judge_row(&other, &row, other.echoes == BROADCASTS, p99 <= BROADCAST_FLOOR_MS);
+		judge_row(&other, &row, other.echoes == BROADCASTS && run.received > 0, p99 <= BROADCAST_FLOOR_MS);
+		if (run.error[0] != '\0')
+			ROW_ADD(row.beside, "%s", run.error);
 		report_print(&row);
 	}
 	close_subscribers(&run);
