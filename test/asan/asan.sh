@@ -69,6 +69,8 @@ build_server()
 {
 	local dir=$1 source=$cache/source module
 
+	# PostgreSQL's makefiles make the headers that are generated only if they are not called by another make.
+	unset MAKELEVEL MAKEFLAGS MFLAGS
 	rm -rf "$dir" "$source"
 	mkdir "$source"
 	get_sources
