@@ -150,13 +150,13 @@ status=0
 if [ $# -gt 0 ]; then
 	"$@" || status=$?
 else
-	check_reports || fail "what goes wrong would not be seen"
-	empty_reports
 	# The server's own flags are those of the extension too.
 	work=$cache/work
 	tree_copy "$work"
 	tree_build "$cache/build.log" "$work"
 	make --no-print-directory -s -C "$work" install
+	check_reports || fail "what goes wrong would not be seen"
+	empty_reports
 	# These have the sanitizers by themselves, and look for leaks too.
 	env -u ASAN_OPTIONS -u UBSAN_OPTIONS make --no-print-directory -s -C "$work" check-unit
 	make --no-print-directory -C "$work" check-regress || status=1
