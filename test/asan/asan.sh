@@ -17,6 +17,7 @@ top=$(cd "$(dirname "$0")/../.." && pwd)
 package=postgresql-15
 keyring=/usr/share/keyrings/debian-archive-keyring.gpg
 flags="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all"
+options="--without-readline --without-zlib --with-openssl --with-libxml"
 # What the tests load.
 modules="dblink pg_walinspect test_decoding"
 
@@ -60,7 +61,7 @@ get_sources()
 # What the server was made of: it is made anew when this changes.
 describe()
 {
-	echo "$package $flags $modules"
+	echo "$package $flags $options $modules"
 	cat "$top/test/asan/options.c"
 }
 
@@ -77,7 +78,8 @@ build_server()
 	tar -C "$source" --strip-components=1 -xf "$cache"/download/*.orig.tar.*
 	cd "$source"
 	gcc -O1 -c -o options.o "$top/test/asan/options.c"
-	./configure --quiet --prefix="$dir" --enable-cassert --without-readline --without-zlib --with-openssl \
+	# shellcheck disable=SC2086
+	./configure --quiet --prefix="$dir" --enable-cassert $options \
 		CC=gcc CFLAGS="$flags" LDFLAGS="-fsanitize=address,undefined" LDFLAGS_EX="$source/options.o"
 	make -s -j"$(nproc)"
 	make -s install

@@ -132,6 +132,7 @@ need_versions()
 need_asan()
 {
 	need bzip2 bzip2
+	need_header libxml2-dev libxml2/libxml/tree.h
 }
 
 case "${1:-}" in
