@@ -24,7 +24,6 @@ typedef struct ClaimsUser
 	Oid			role;			/* from role_resolve, in this transaction or one since which role_generation() is the same */
 	const char *role_name;
 	const char *claims;			/* JSON text, in the encoding of the database */
-	const char *sub;			/* text; "" if there is none; not needed here */
 } ClaimsUser;
 
 /*

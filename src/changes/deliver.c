@@ -268,7 +268,7 @@ static ClaimsPolicy *
 policy_of(Change *change, UserGroup *group)
 {
 	const User *user = group->user;
-	ClaimsUser	claims = {user->number, user->role, user->role_name, user->claims, user->sub};
+	ClaimsUser	claims = {user->number, user->role, user->role_name, user->claims};
 	ClaimsPolicy *policy;
 
 	if (group->prepared != policy_dependencies_generation())

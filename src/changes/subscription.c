@@ -13,7 +13,6 @@
 #include "access/claims_policy.h"
 #include "changes/subscription.h"
 #include "changes/table.h"
-#include "wire/json.h"
 
 typedef struct SubscriptionKey
 {
@@ -68,25 +67,8 @@ is_user(const User *user, const char *role_name, const char *claims)
 	return strcmp(user->role_name, role_name) == 0 && strcmp(user->claims, claims) == 0;
 }
 
-/* The text of the claim "sub"; "" if there is none or it is no string. */
-static char *
-sub_of(Slice claims)
-{
-	Slice		token;
-	Slice		text;
-	char	   *scratch;
-	size_t		used;
-
-	if (!wjson_member(claims, SLICE_LITERAL("sub"), &token) || wjson_type(token) != WJSON_STRING)
-		return pstrdup("");
-	scratch = palloc(token.len + 1);
-	if (!wjson_string_text(token, scratch, token.len, &text, &used) || memchr(text.data, '\0', text.len) != NULL)
-		return pstrdup("");
-	return pg_any_to_server(pnstrdup(text.data, text.len), text.len, PG_UTF8);
-}
-
 static User *
-make_user(uint64 hash, const char *role_name, const char *claims, const char *sub)
+make_user(uint64 hash, const char *role_name, const char *claims)
 {
 	MemoryContext previous = MemoryContextSwitchTo(context);
 	User	   *user = palloc0(sizeof(User));
@@ -95,13 +77,12 @@ make_user(uint64 hash, const char *role_name, const char *claims, const char *su
 	user->number = ++user_numbers;
 	user->role_name = pstrdup(role_name);
 	user->claims = pstrdup(claims);
-	user->sub = pstrdup(sub);
 	MemoryContextSwitchTo(previous);
 	return user;
 }
 
 static User *
-get_user(const char *role_name, const char *claims, const char *sub)
+get_user(const char *role_name, const char *claims)
 {
 	uint64		hash = hash_combine64(hash_bytes_extended((const unsigned char *) role_name, strlen(role_name), 0),
 									  hash_bytes_extended((const unsigned char *) claims, strlen(claims), 0));
@@ -112,7 +93,7 @@ get_user(const char *role_name, const char *claims, const char *sub)
 
 		if (slot == NULL)
 		{
-			User	   *user = make_user(hash, role_name, claims, sub);
+			User	   *user = make_user(hash, role_name, claims);
 
 			slot = hash_search(users, &hash, HASH_ENTER, NULL);
 			slot->user = user;
@@ -134,7 +115,6 @@ unref_user(User *user)
 	hash_search(users, &user->hash, HASH_REMOVE, NULL);
 	pfree(user->role_name);
 	pfree(user->claims);
-	pfree(user->sub);
 	pfree(user);
 }
 
@@ -193,7 +173,7 @@ subscription_make(const ChangeRequest *request)
 	subscription->connection_generation = request->connection_generation;
 	subscription->version = request->version;
 	subscription->topic = text_of(request->topic);
-	subscription->user = get_user(role_name, claims, sub_of(request->claims));
+	subscription->user = get_user(role_name, claims);
 	MemoryContextSetParent(own, context);
 	pfree(role_name);
 	pfree(claims);

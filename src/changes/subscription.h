@@ -33,7 +33,6 @@ typedef struct User
 	int			refs;			/* subscriptions */
 	char	   *role_name;		/* in the encoding of the database, as are all texts here */
 	char	   *claims;
-	char	   *sub;
 
 	Oid			role;			/* as of role_generation; InvalidOid: has to be resolved */
 	uint64		role_generation;

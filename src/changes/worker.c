@@ -243,12 +243,6 @@ handle_message(Slice message)
 			change_mark_read(message, &mark);
 			delivered = mark;
 			break;
-		case CHANGE_MESSAGE_LOST:
-			change_mark_read(message, &mark);
-			delivered = mark;
-			tell_loss(psprintf("transaction %u could not be decoded", mark.xid), mark.at, mark.at);
-			outbox_state(NULL);
-			break;
 	}
 }
 

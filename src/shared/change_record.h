@@ -21,8 +21,7 @@ typedef enum ChangeMessage
 {
 	CHANGE_MESSAGE_START,		/* decoding has begun: all transactions that commit after end are delivered */
 	CHANGE_MESSAGE_ROW,			/* a change */
-	CHANGE_MESSAGE_COMMIT,		/* all changes of a transaction have been sent, the rows before belong to it */
-	CHANGE_MESSAGE_LOST			/* a transaction that can't be decoded is lost */
+	CHANGE_MESSAGE_COMMIT		/* all changes of a transaction have been sent, the rows before belong to it */
 } ChangeMessage;
 
 typedef enum ChangeAction
@@ -85,8 +84,8 @@ typedef struct ChangeRecord
 typedef struct ChangeMark
 {
 	TransactionId xid;
-	XLogRecPtr	end;			/* START: transactions that commit after this; COMMIT, LOST: end of the commit record */
-	TimestampTz at;				/* START: now; COMMIT, LOST: when it was committed */
+	XLogRecPtr	end;			/* START: transactions that commit after this; COMMIT: end of the commit record */
+	TimestampTz at;				/* START: now; COMMIT: when it was committed */
 } ChangeMark;
 
 /* Append a message, first byte and all. Change decoder. */

@@ -53,7 +53,7 @@ _PG_init(void)
 static ClaimsUser
 make_user(Name role, const char *claims, uint32 number)
 {
-	ClaimsUser	user = {.number = number,.claims = claims,.sub = ""};
+	ClaimsUser	user = {.number = number,.claims = claims};
 
 	user.role_name = NameStr(*role);
 	user.role = get_role_oid(user.role_name, false);
