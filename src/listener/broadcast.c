@@ -1,29 +1,25 @@
 /*
  * broadcast.c
- *	  Broadcasts: from a client to the bus, and from the bus to the members of a topic.
+ *	  Broadcasts: from a client to the bus, and what is read from the bus.
  *
  * A push goes onto the bus and is delivered, also to its sender and on its own listener, only when it is read back
  * from there: so every member of a topic sees the same order, whoever sent what.
  */
 #include "postgres.h"
 
-#include "utils/timestamp.h"
-
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/changes.h"
-#include "listener/expiry.h"
+#include "listener/fanout.h"
 #include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/readiness.h"
-#include "listener/resume.h"
 #include "listener/rights.h"
 #include "listener/tally.h"
 #include "shared/bus.h"
-#include "shared/histograms.h"
 #include "shared/settings.h"
-#include "wire/join.h"
+#include "wire/json.h"
 
 /* A channel without ack is told at most so often that its pushes are refused, in ms. */
 #define REFUSALS_PAUSE		1000
@@ -31,23 +27,9 @@
 /* Bytes of the bus that are read at a time, unless a record is larger. */
 #define READ_CHUNK			(256 * 1024)
 
-/* Longest metadata of a message. */
-#define METADATA_BOUND		(64 + RESUME_META_BOUND)
-
-/* The bus takes records that are this much longer than the longest payload, so a payload within the limit fits. */
 static BusReader reader;
 static char *buffer;
 static Size buffer_size;
-
-/* A record, framed for those who need it. */
-typedef struct Fanout
-{
-	const BusRecord *record;
-	Topic	   *topic;
-	bool		made[4];		/* by vsn - PHX_V1, + 2 with its mark */
-	Frame	   *frames[4];		/* NULL: not deliverable, or no memory */
-	bool		failed[4];		/* no memory */
-} Fanout;
 
 void
 broadcast_init(int listener)
@@ -60,6 +42,7 @@ broadcast_init(int listener)
 				 errmsg("out of memory"),
 				 errdetail("Failed on a buffer of %zu bytes for messages.", buffer_size)));
 	bus_reader_attach(&reader, listener);
+	fanout_init(listener);
 }
 
 /* ------------------------------------------------ from a client ------------------------------------------------ */
@@ -206,162 +189,7 @@ broadcast_tell_refusals(Channel *channel)
 	channel_system(channel, SLICE_LITERAL("system"), false, writer_written(&w));
 }
 
-/* ------------------------------------------------ to the members ------------------------------------------------ */
-
-void
-broadcast_write_id(Writer *w, const BusRecord *record)
-{
-	static const char hex[] = "0123456789abcdef";
-
-	for (int i = 0; i < 16; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			writer_char(w, '-');
-		writer_char(w, hex[record->id[i] >> 4]);
-		writer_char(w, hex[record->id[i] & 0xF]);
-	}
-}
-
-/* The metadata of a row of realtime.messages, {"id":UUID}, and of a message with its mark. */
-static Slice
-metadata(const BusRecord *record, bool marked, char *text, Size size)
-{
-	Writer		w = writer_fixed(text, size);
-
-	if (!record->has_id && !marked)
-		return SLICE_EMPTY;
-	writer_char(&w, '{');
-	if (record->has_id)
-	{
-		writer_literal(&w, "\"id\":\"");
-		broadcast_write_id(&w, record);
-		writer_char(&w, '"');
-	}
-	if (record->has_id && marked)
-		writer_char(&w, ',');
-	if (marked)
-		resume_write_mark(&w, record->mark.epoch, record->mark.seq);
-	writer_char(&w, '}');
-	return writer_written(&w);
-}
-
-/* Write the record for one protocol version. */
-static PhxForm
-write_record(Writer *w, int vsn, bool marked, const Fanout *fanout)
-{
-	const BusRecord *record = fanout->record;
-	char		text[METADATA_BOUND];
-
-	if (record->form == BUS_FORM_TEXT)
-	{
-		Slice		payload = marked ? resume_payload(record) : record->payload;
-
-		w->failed = w->failed || payload.len == 0;
-		phx_write_push(w, vsn, SLICE_EMPTY, phx_topic_text(topic_full(fanout->topic)), SLICE_LITERAL("broadcast"), payload);
-		return PHX_FORM_TEXT;
-	}
-	return phx_write_user_broadcast(w, vsn, topic_full(fanout->topic), record->event,
-									metadata(record, marked, text, sizeof(text)), record->form == BUS_FORM_BINARY,
-									record->payload);
-}
-
-/* The frame for one protocol version, made when the first member needs it. */
-static void
-make_frame(Fanout *fanout, int i)
-{
-	const BusRecord *record = fanout->record;
-	Writer	   *w = frame_begin(phx_bound(0, fanout->topic->full_len + record->event.len,
-										  record->payload.len + METADATA_BOUND));
-	PhxForm		form = write_record(w, PHX_V1 + i % 2, i >= 2, fanout);
-
-	fanout->made[i] = true;
-	if (form == PHX_FORM_NONE)
-		return;
-	fanout->frames[i] = frame_finish(form == PHX_FORM_TEXT ? FRAME_TEXT : FRAME_BINARY);
-	fanout->failed[i] = fanout->frames[i] == NULL;
-}
-
-static void
-deliver(Fanout *fanout, Channel *channel)
-{
-	int			i = channel->connection->vsn - PHX_V1 + (channel->marked ? 2 : 0);
-
-	if (channel->connection->state != CONNECTION_OPEN || !channel->read_broadcast || expiry_withholds(channel))
-		return;
-	if ((channel->begins || channel->replayed_count > 0) && resume_keeps_back(channel, fanout->record))
-		return;
-	if (!fanout->made[i])
-		make_frame(fanout, i);
-	if (fanout->frames[i] != NULL || fanout->failed[i])
-	{
-		output_queue(channel->connection, fanout->frames[i]);
-		tally(COUNTER_DELIVERIES, 1);
-	}
-}
-
-static void
-forget_frames(Fanout *fanout)
-{
-	for (int i = 0; i < lengthof(fanout->frames); i++)
-		frame_unref(fanout->frames[i]);
-}
-
-void
-broadcast_to(Channel *channel, const BusRecord *record)
-{
-	Fanout		fanout = {.record = record, .topic = channel->topic};
-
-	deliver(&fanout, channel);
-	forget_frames(&fanout);
-}
-
-Channel *
-broadcast_sender(const BusRecord *record)
-{
-	Connection *connection;
-
-	if (record->origin.listener != reader.listener)
-		return NULL;
-	connection = connection_find(record->origin.connection, record->origin.connection_generation);
-	if (connection == NULL)
-		return NULL;
-	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
-		if (channel->number == record->origin.channel)
-			return channel;
-	return NULL;
-}
-
-/* To every member of the topic; the sender's own copy, if it wants one, comes before its ack. */
-static void
-fan_out(const BusRecord *record)
-{
-	Fanout		fanout = {.record = record, .topic = topic_find(record->topic, record->is_private)};
-	Channel    *sender = broadcast_sender(record);
-
-	if (fanout.topic != NULL)
-	{
-		if (record->committed_at != 0)
-			histogram_add(HISTOGRAM_DATABASE_LATENCY, GetCurrentTimestamp() - record->committed_at);
-		for (uint32 i = 0; i < fanout.topic->member_count; i++)
-		{
-			Channel    *member = fanout.topic->members[i];
-
-			/* A client that comes back to a listener that is behind must not get again what it has had from another one. */
-			if (record->position < member->since)
-				continue;
-			if (member != sender || record->origin.self)
-				deliver(&fanout, member);
-		}
-		forget_frames(&fanout);
-	}
-	if (sender != NULL)
-	{
-		if (sender->in_flight > 0)
-			sender->in_flight--;
-		if (record->origin.ack)
-			channel_reply(sender, record->ref, true, SLICE_LITERAL("{}"));
-	}
-}
+/* ------------------------------------------------ from the bus ------------------------------------------------ */
 
 static void
 tell_gap(Channel *channel, void *arg)
@@ -445,11 +273,13 @@ reauthorize(const BusRecord *record)
 static void
 handle_record(const BusRecord *record)
 {
+	if (record->kind != BUS_BROADCAST)
+		fanout_flush();
 	switch ((BusKind) record->kind)
 	{
 		case BUS_BROADCAST:
 			asking_broadcast(record);
-			fan_out(record);
+			fanout_add(record);
 			break;
 		case BUS_DATABASE_WAITING:
 			readiness_waiting(record->payload);
@@ -520,6 +350,7 @@ broadcast_read_bus(void)
 		lapped(lost);
 	while (bus_next(buffer, length, &offset, &record))
 		handle_record(&record);
+	fanout_flush();
 	presence_flush();
 	return length > 0;
 }

@@ -1,6 +1,6 @@
 /*
  * broadcast.h
- *	  Broadcasts: from a client to the bus, and from the bus to the members of a topic (PROTOCOL 4).
+ *	  Broadcasts: from a client to the bus, and what is read from the bus (PROTOCOL 4).
  */
 #ifndef REALTIME_LISTENER_BROADCAST_H
 #define REALTIME_LISTENER_BROADCAST_H
@@ -29,15 +29,6 @@ extern void broadcast_settle(Channel *channel);
 
 /* Read on until all that was published before this position has been read. */
 extern void broadcast_read_until(uint64 position);
-
-/* Deliver a record to one member of its topic. */
-extern void broadcast_to(Channel *channel, const BusRecord *record);
-
-/* The id of a row of realtime.messages, as text. */
-extern void broadcast_write_id(Writer *w, const BusRecord *record);
-
-/* The channel that has put this record on the bus, if it is one of this listener's and still there; else NULL. */
-extern Channel *broadcast_sender(const BusRecord *record);
 
 /* A push was refused and wants no ack: tell the channel, at most once a second. */
 extern void broadcast_refused(Channel *channel, RefusalCause cause);

@@ -60,6 +60,7 @@ typedef struct Channel
 	uint64		judge_at;		/* loop clock, ms: when to judge what it may read again; 0: not */
 	int			judge_failures; /* in a row */
 
+	bool		sends;			/* something of what is being delivered; fanout.c */
 	bool		self;
 	bool		ack;
 	bool		marked;			/* gets epoch and seq in the meta of messages */

@@ -38,7 +38,7 @@ frame_memory(void)
 
 /* A frame with room for so many bytes; all are used, which frame_unref counts on. */
 static Frame *
-make(Size size)
+make(Size size, uint32 messages)
 {
 	Frame	   *frame = malloc(offsetof(Frame, bytes) + size);
 
@@ -46,6 +46,7 @@ make(Size size)
 	{
 		frame->refs = 1;
 		frame->len = size;
+		frame->messages = messages;
 		memory += size;
 	}
 	return frame;
@@ -54,7 +55,7 @@ make(Size size)
 Frame *
 frame_finish_plain(void)
 {
-	Frame	   *frame = writer.failed ? NULL : make(writer.len);
+	Frame	   *frame = writer.failed ? NULL : make(writer.len, 0);
 
 	if (frame == NULL)
 		return NULL;
@@ -65,14 +66,43 @@ frame_finish_plain(void)
 Frame *
 frame_finish(FrameOpcode opcode)
 {
-	Frame	   *frame = writer.failed ? NULL : make(frame_header_size(writer.len) + writer.len);
+	bool		is_message = opcode == FRAME_TEXT || opcode == FRAME_BINARY;
+	Frame	   *frame = NULL;
 	Writer		header;
 
+	if (!writer.failed)
+		frame = make(frame_header_size(writer.len) + writer.len, is_message ? 1 : 0);
 	if (frame == NULL)
 		return NULL;
 	header = writer_fixed(frame->bytes, FRAME_MAX_HEADER);
 	frame_write_header(&header, opcode, writer.len);
 	memcpy(frame->bytes + header.len, writer.data, writer.len);
+	return frame;
+}
+
+Frame *
+frame_join(Frame **frames, uint32 count)
+{
+	Size		size = 0;
+	uint32		messages = 0;
+	Frame	   *frame;
+
+	if (count == 1)
+		return frame_ref(frames[0]);
+	for (uint32 i = 0; i < count; i++)
+	{
+		size += frames[i]->len;
+		messages += frames[i]->messages;
+	}
+	frame = make(size, messages);
+	if (frame == NULL)
+		return NULL;
+	size = 0;
+	for (uint32 i = 0; i < count; i++)
+	{
+		memcpy(frame->bytes + size, frames[i]->bytes, frames[i]->len);
+		size += frames[i]->len;
+	}
 	return frame;
 }
 

@@ -14,6 +14,7 @@ typedef struct Frame
 {
 	uint32		refs;
 	uint32		len;			/* bytes, header included */
+	uint32		messages;		/* that are in it: 0 for control frames and HTTP */
 	unsigned char bytes[FLEXIBLE_ARRAY_MEMBER];
 } Frame;
 
@@ -28,6 +29,9 @@ extern Frame *frame_finish(FrameOpcode opcode);
 
 /* The same without a header: HTTP. */
 extern Frame *frame_finish_plain(void);
+
+/* Several as one, which is sent as they would be one after the other; the caller owns the reference. NULL: no memory. */
+extern Frame *frame_join(Frame **frames, uint32 count);
 
 /* A control frame. */
 extern Frame *frame_control(FrameOpcode opcode, Slice payload);

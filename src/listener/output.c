@@ -125,13 +125,6 @@ append(Connection *connection, Frame *frame)
 		output_wants_turn(connection);
 }
 
-/* Text or binary; no control frame. */
-static bool
-is_message(const Frame *frame)
-{
-	return (frame->bytes[0] & 0x0F) == FRAME_TEXT || (frame->bytes[0] & 0x0F) == FRAME_BINARY;
-}
-
 void
 output_queue(Connection *connection, Frame *frame)
 {
@@ -153,8 +146,7 @@ output_queue(Connection *connection, Frame *frame)
 		return;
 	}
 	append(connection, frame);
-	if (is_message(frame))
-		connection->sent++;
+	connection->sent += frame->messages;
 	if (connection->blocked)
 		watch_soft_limit(connection);
 }

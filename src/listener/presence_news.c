@@ -4,8 +4,8 @@
  */
 #include "postgres.h"
 
-#include "listener/broadcast.h"
 #include "listener/expiry.h"
+#include "listener/fanout.h"
 #include "listener/output.h"
 #include "listener/presence.h"
 #include "listener/presence_news.h"
@@ -212,7 +212,7 @@ presence_listener_ends(void)
 static void
 answer(const BusRecord *record)
 {
-	Channel    *channel = record->origin.ack ? broadcast_sender(record) : NULL;
+	Channel    *channel = record->origin.ack ? fanout_sender(record) : NULL;
 
 	if (channel == NULL)
 		return;

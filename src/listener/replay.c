@@ -7,7 +7,7 @@
 #include "postgres.h"
 
 #include "listener/asking.h"
-#include "listener/broadcast.h"
+#include "listener/fanout.h"
 #include "listener/output.h"
 #include "listener/replay.h"
 #include "listener/tally.h"
@@ -65,7 +65,7 @@ send_row(Channel *channel, const BusRecord *record)
 	Writer	   *w;
 
 	writer_literal(&metadata, "{\"id\":\"");
-	broadcast_write_id(&metadata, record);
+	fanout_write_id(&metadata, record);
 	writer_literal(&metadata, "\",\"replayed\":true}");
 	if (raw && phx_user_broadcast_form(connection->vsn, topic, record->event, writer_written(&metadata), true) == PHX_FORM_NONE)
 		return false;

@@ -8,7 +8,7 @@
  */
 #include "postgres.h"
 
-#include "listener/broadcast.h"
+#include "listener/fanout.h"
 #include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/replay.h"
@@ -155,7 +155,7 @@ resume_send(Channel *channel)
 					   SLICE_LITERAL("Messages were lost: those that came between the replay and the join"));
 	while (bus_next(beginning.gap.data, beginning.gap.len, &offset, &record))
 		if (!history_not_after(record.mark, beginning.from))
-			broadcast_to(channel, &record);
+			fanout_to(channel, &record);
 	channel->begins = beginning.asked || beginning.replay;
 	channel->begin = beginning.now;
 	if (channel->begins)
