@@ -22,21 +22,48 @@
 /* The clock may be set: so often, in ms, a token is looked at anyway (PROTOCOL 3.3). */
 #define RECHECK				(5 * 60 * 1000)
 
-/* Times further away than this are all the same; sums with it can't overflow. */
-#define FAR_AWAY			(INT64CONST(1000) * 86400 * 365 * 10)
+/* Times further away than this are all the same, in seconds; sums with it can't overflow. */
+#define FAR_AWAY			(INT64CONST(86400) * 365 * 10)
 
-/* Milliseconds until the token expires; negative: since then. */
+#define NS_PER_S			INT64CONST(1000000000)
+#define NS_PER_MS			INT64CONST(1000000)
+
+/* Nanoseconds until the token expires; negative: since then. */
 static int64
-left_of(const Channel *channel)
+left_ns(const Channel *channel)
 {
 	struct timespec now;
 	int64		seconds;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	if (channel->token->exp > (int64) now.tv_sec + FAR_AWAY / 1000)
-		return FAR_AWAY;
-	seconds = channel->token->exp - (int64) now.tv_sec;
-	return Max(seconds, -FAR_AWAY / 1000) * 1000 - now.tv_nsec / 1000000;
+	if (channel->token->exp > (int64) now.tv_sec + FAR_AWAY)
+		seconds = FAR_AWAY;
+	else
+		seconds = Max(channel->token->exp - (int64) now.tv_sec, -FAR_AWAY);
+	return seconds * NS_PER_S - now.tv_nsec;
+}
+
+/* In milliseconds, upwards. */
+static int64
+left_of(const Channel *channel)
+{
+	int64		left = left_ns(channel);
+
+	return left > 0 ? (left + NS_PER_MS - 1) / NS_PER_MS : left / NS_PER_MS;
+}
+
+/*
+ * When it expires, loop clock in ms; may be negative. Counted from now and not from the loop's clock, which stands still during
+ * a turn: channels with the same exp then expire in the order in which their timers were set.
+ */
+static int64
+over_at(const Channel *channel)
+{
+	struct timespec now;
+	int64		left = left_ns(channel);
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (now.tv_sec * NS_PER_S + now.tv_nsec + left + NS_PER_MS - 1) / NS_PER_MS;
 }
 
 /* The same in whole seconds, as texts count them. */
@@ -49,22 +76,22 @@ seconds_since(const Channel *channel)
 uint64
 expiry_due(const Channel *channel)
 {
-	int64		left = left_of(channel);
+	int64		over = over_at(channel);
 	int64		due;
 
 	if (channel->expiry_look_at != 0)
 		return channel->expiry_look_at;
 	if (channel->expiry == EXPIRY_OVER)
-		due = left + realtime_token_grace;
+		due = over + realtime_token_grace;
 	else if (channel->expiry == EXPIRY_NEAR)
-		due = left;
+		due = over;
 	else if (realtime_token_warning > 0 && !channel->expiry_told)
-		due = Min(left - realtime_token_warning, left - NEAR);
+		due = Min(over - realtime_token_warning, over - NEAR);
 	else
-		due = left - NEAR;
+		due = over - NEAR;
 	if (!channel->token->opaque)
-		due = Min(due, RECHECK);
-	return connection_clock() + Max(due, 0);
+		due = Min(due, (int64) connection_clock() + RECHECK);
+	return Max(due, (int64) connection_clock());
 }
 
 static void
