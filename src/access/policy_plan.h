@@ -27,7 +27,7 @@ extern void policy_plan_lock(PolicyPlan *plan);
 
 /*
  * Are all conditions true of the row? Privileges on the tables of sub-selects are checked for the
- * current user.
+ * current user. The active snapshot is the caller's own, pushed and registered by nobody else: its command is set.
  */
 extern bool policy_plan_run(PolicyPlan *plan, TupleTableSlot *slot);
 

@@ -102,6 +102,7 @@ verdicts(PG_FUNCTION_ARGS)
 	TableScanDesc scan = table_beginscan(table, GetActiveSnapshot(), 0, NULL);
 
 	InitMaterializedSRF(fcinfo, 0);
+	PushCopiedSnapshot(GetActiveSnapshot());
 	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
 	{
 		Datum		values[2];
@@ -111,6 +112,7 @@ verdicts(PG_FUNCTION_ARGS)
 		values[1] = CStringGetTextDatum(verdict_of(table, &user, slot));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
+	PopActiveSnapshot();
 	table_endscan(scan);
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(table, AccessShareLock);
