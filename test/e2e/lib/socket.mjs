@@ -107,6 +107,13 @@ export class RawSocket {
     this.#write(OP.ping, bytes);
   }
 
+  // What send() sends goes out at once, for the server to read together.
+  burst(send) {
+    this.#socket.cork();
+    send();
+    this.#socket.uncork();
+  }
+
   // Bytes below the WebSocket layer.
   sendRaw(bytes) {
     this.#socket.write(bytes);
