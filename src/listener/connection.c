@@ -347,6 +347,18 @@ connections_recycle(void)
 	}
 }
 
+void
+connections_reloaded(void)
+{
+	for (uint32 slot = 0; slot < slots; slot++)
+	{
+		Connection *connection = connection_at(slot);
+
+		if (connection != NULL && connection->state == CONNECTION_OPEN)
+			connection_schedule(connection);
+	}
+}
+
 static bool
 ping_is_open(const Connection *connection)
 {

@@ -132,6 +132,7 @@ reloaded(void)
 	if (realtime_private_only && !known_private_only)
 		channels_disconnect_public();
 	known_private_only = realtime_private_only;
+	connections_reloaded();
 	channels_each(expiry_reloaded, NULL);
 }
 

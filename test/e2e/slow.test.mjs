@@ -99,6 +99,20 @@ describe('the queue of one client', { concurrency: false }, () => {
     await whole(short, sent);
     [short, sender].forEach(({ socket }) => socket.drop());
   });
+
+  test('a shorter client_queue_soft_time holds for those that are over client_queue_soft already', async () => {
+    await instance.set('realtime.client_queue_soft_time', `'1h'`);
+    const topic = newTopic();
+    const [slow, sender] = await Promise.all([1, 2].map(() => join(instance, topic)));
+    const before = await stat(instance, 'slow_consumers_closed');
+    slow.socket.pause();
+    await flood(sender, async (n) => n >= 50);
+    assert.equal(await stat(instance, 'slow_consumers_closed'), before);
+    await instance.set('realtime.client_queue_soft_time', `'1s'`);
+    await until('it is gone', async () => (await stat(instance, 'slow_consumers_closed')) === before + 1);
+    await seesItsEnd(slow, QUEUE_SOFT);
+    sender.socket.drop();
+  });
 });
 
 describe('the queues of all clients', { concurrency: false }, () => {
