@@ -380,8 +380,10 @@ describe('the example', () => {
       const session = instance.session();
       const total = 400;
       const binary = vsn.startsWith('2');
+      let cuts = 0;
       const fromClient = (async () => {
         for (let n = 0; n < total; n++) {
+          await until('a cut', () => cuts >= Math.min(Math.floor(n / 100), 3), { every: 1, seconds: 20 });
           await sender.channel.send({ type: 'broadcast', event: 'client', payload: { n } });
           if (binary && n % 4 === 0) {
             await sender.channel.send({ type: 'broadcast', event: 'bytes', payload: Uint8Array.from([n / 4]).buffer });
@@ -397,7 +399,6 @@ describe('the example', () => {
             commit`);
         }
       })();
-      let cuts = 0;
       const done = Promise.all([fromClient, fromDatabase]).then(() => (cuts = -cuts || -1));
       while (cuts >= 0) {
         await joined(self, cuts + 1);
