@@ -21,6 +21,9 @@
 /* How often a question is asked again because its authorizer ended. */
 #define MAX_RETRIES	1
 
+/* The part of all slots that questions which can wait may have. */
+#define PATIENT_PART	16
+
 /* Weight of the past in the mean, in 32nds. */
 #define MEAN_PAST	31
 
@@ -72,6 +75,7 @@ typedef struct Asked
 typedef struct Questions
 {
 	int			size;
+	int			patient;		/* open questions that can wait */
 	int64		mean_us;
 	pg_atomic_uint64 policies;	/* the fingerprint that somebody was last judged by */
 	SlotList	free;
@@ -183,6 +187,8 @@ static void
 free_slot(int slot)
 {
 	questions->slots[slot].state = SLOT_FREE;
+	if (questions->slots[slot].question.can_wait)
+		questions->patient--;
 	list_push_head(&questions->free, slot);
 }
 
@@ -231,6 +237,14 @@ pack(char *body, size_t *used, Slice from)
 	return from;
 }
 
+/* When policies change all that was judged is judged again, beside those who come: it may take this part of the slots. */
+static bool
+is_full(const Question *question)
+{
+	return questions->free.length == 0 || questions->queue.length >= longest_queue() ||
+		(question->can_wait && questions->patient >= Max(questions->size / PATIENT_PART, 1));
+}
+
 uint64
 question_ask(int listener, const Question *question, int *retry_ms)
 {
@@ -246,8 +260,7 @@ question_ask(int listener, const Question *question, int *retry_ms)
 		return NO_QUESTION;
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
-	if (questions->free.length <= (question->can_wait ? questions->size / 2 : 0) ||
-		questions->queue.length >= longest_queue())
+	if (is_full(question))
 		*retry_ms = queue_ms();
 	else
 	{
@@ -261,6 +274,8 @@ question_ask(int listener, const Question *question, int *retry_ms)
 		slot->retries = 0;
 		slot->asked_at = now;
 		slot->question = *question;
+		if (question->can_wait)
+			questions->patient++;
 		pack(slot->body, &used, question->topic);
 		pack(slot->body, &used, question->role);
 		pack(slot->body, &used, question->sub);

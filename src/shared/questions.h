@@ -40,7 +40,7 @@ typedef struct Question
 	int			replay_limit;	/* read: at most so many stored messages are wanted; 0: none */
 	int64		replay_since;	/* ms since 1970 */
 	Size		replay_room;	/* all of them together, in bytes of the bus */
-	bool		can_wait;		/* refused already when half of the slots are taken, so that others find one */
+	bool		can_wait;		/* such may have a part of the slots only, so that others find one */
 	Slice		topic;			/* without "realtime:" */
 	Slice		role;
 	Slice		sub;			/* empty if the token has none */

@@ -56,6 +56,7 @@ typedef struct join_run
 	uint8_t    *scratch;
 	uint64_t	beats;			/* heartbeats answered */
 	uint64_t	done;			/* joins answered */
+	char		refusal[240];	/* the first: TooManyRequests, which the slow policy brings */
 	char		error[240];
 } join_run;
 
@@ -112,6 +113,8 @@ read_message(void *arg, int opcode, const uint8_t *data, size_t length)
 		j->refused++;
 		if (!holds(data, length, "TooManyRequests"))
 			run_fail(run, (const char *) data, length);
+		else if (run->refusal[0] == '\0')
+			snprintf(run->refusal, sizeof(run->refusal), "%.*s", (int) (length < 200 ? length : 200), data);
 	}
 	run->done++;
 	while (j->sent < run->channels && j->sent - j->allowed - j->refused < run->window)
@@ -250,7 +253,7 @@ measure_joins(const bench_options *options, PGresult *tokens, const char *kind, 
 		if (run.joiners[i].allowed != run.channels)
 			row.verdict = VERDICT_BROKEN;
 	if (row.verdict == VERDICT_BROKEN)
-		ROW_ADD(row.beside, "not all were let in: %s", run.error);
+		ROW_ADD(row.beside, "not all were let in: %s%s", run.error, run.refusal);
 	report_print(&row);
 	close_clients(&run);
 }
