@@ -170,6 +170,25 @@ const connections = [
     },
   },
   {
+    // Who comes back to a listener that is behind gets from the history what it will then read from the bus.
+    name: 'clients cut off, and a listener stalls when they come back',
+    weight: 4,
+    spares: ['client', 'database', 'changes'],
+    async inject(world) {
+      for (let i = 0; i < 3; i++) {
+        const pid = await worker(world, 'listener');
+        some(world, world.clients, 8).forEach((client) => client.cut());
+        await pause(between(world, 20, 90));
+        signal(pid, 'SIGSTOP');
+        try {
+          await pause(between(world, 30, 120));
+        } finally {
+          signal(pid, 'SIGCONT');
+        }
+      }
+    },
+  },
+  {
     name: 'slow clients',
     weight: 4,
     spares: ['client', 'database', 'changes'],
