@@ -2,6 +2,7 @@
 // and none that was refused, rolled back or never sent.
 
 import { KINDS } from './history.mjs';
+import { checkPlaces } from './places.mjs';
 
 // What is known of each message: { key, kind, topic, sent, acked, refused, torn, stream, n }.
 function messagesOf(history) {
@@ -168,7 +169,7 @@ function checkSingly(history, messages, committed, findings) {
 // Returns { findings: [{ what, who, keys, at, text }], figures }.
 export function check(history, truth, { volatileCommits = new Set() } = {}) {
   const findings = [];
-  const figures = { sent: 0, seen: 0, missedWithNotice: 0, notices: 0 };
+  const figures = { sent: 0, seen: 0, missedWithNotice: 0, notices: 0, recovered: 0, inGaps: 0, unrecovered: 0, outOfReach: 0, forgotten: 0 };
   const messages = messagesOf(history);
   const committed = new Set(truth);
   const seenByAnyone = new Set();
@@ -195,5 +196,6 @@ export function check(history, truth, { volatileCommits = new Set() } = {}) {
     }
   }
   checkSharedOrder(history, messages, findings);
+  checkPlaces(history, messages, findings, figures);
   return { findings, figures };
 }

@@ -44,7 +44,7 @@ test('a good history has no findings', () => {
   const round = good();
   const { findings, figures } = check(round.history, round.truth);
   assert.deepEqual(findings, []);
-  assert.deepEqual(figures, { sent: 160, seen: 480, missedWithNotice: 0, notices: 0 });
+  assert.deepEqual(figures, { sent: 160, seen: 480, missedWithNotice: 0, notices: 0, recovered: 0, inGaps: 0, unrecovered: 0, outOfReach: 0, forgotten: 0 });
 });
 
 describe('one change to a good history is found', () => {

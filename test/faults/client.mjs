@@ -1,9 +1,13 @@
 // A client that stays on a channel through every fault: it connects again whenever it is cut off, and writes down what it
-// is told and what it sees. Some also send.
+// is told and what it sees. Some also send. Some resume: they say where they were when they join again, as test/e2e/resume.mjs
+// does, and take the end of a connection for a notice only if the server can't give them the rest.
 
 import { readFrame } from '../e2e/lib/frames.mjs';
 import { pause, until } from '../e2e/lib/poll.mjs';
 import { RawSocket } from '../e2e/lib/socket.mjs';
+
+// Kinds of messages that a client can be given when it joins again.
+const RESUMED = ['client', 'database'];
 
 // Which kinds of messages a system error is about, and whether what is sent after it arrives in any case.
 function noticeOf({ extension, message }) {
@@ -25,6 +29,9 @@ export class Client {
   // System errors that are no notice, for the report.
   remarks = new Map();
   closes = new Map();
+  // What a client that resumes has seen last, { epoch, seq }; and whether it was told since that some were lost.
+  #place;
+  #told = false;
   #incarnation = 0;
   #number = 0;
   #ref = 1;
@@ -33,9 +40,9 @@ export class Client {
   #state = {};
   #loop;
 
-  // sends: it may push broadcasts; changes: it subscribes to the published table; present: it tracks itself.
-  constructor(server, { name, topic, isPrivate = false, vsn = '2.0.0', role = 'anon', sends = false, changes = false, present = false }) {
-    Object.assign(this, { server, name, topic, isPrivate, vsn, role, sends, changes, present });
+  // sends: it may push broadcasts; changes: it subscribes to the published table; present: it tracks itself; resumes: see above.
+  constructor(server, { name, topic, isPrivate = false, vsn = '2.0.0', role = 'anon', sends = false, changes = false, present = false, resumes = false }) {
+    Object.assign(this, { server, name, topic, isPrivate, vsn, role, sends, changes, present, resumes });
     this.kinds = ['client', 'database', ...(changes ? ['changes'] : [])];
   }
 
@@ -48,7 +55,8 @@ export class Client {
   use(history) {
     const { joined, ready, subscribed } = this.#state;
     history.receiver(this.name, this.topic, this.kinds,
-      [joined && 'client', ready && 'database', subscribed && 'changes'].filter((kind) => this.kinds.includes(kind)));
+      [joined && 'client', ready && 'database', subscribed && 'changes'].filter((kind) => this.kinds.includes(kind)),
+      { resumes: this.resumes, place: this.#told ? undefined : this.#place });
     this.history = history;
   }
 
@@ -95,8 +103,9 @@ export class Client {
     this.#socket = socket;
     this.stream = stream;
     try {
+      state.join = this.resumes ? this.history.joins(this.name, this.#place) : undefined;
       this.#push('phx_join', { config: {
-        broadcast: { ack: true, self: true, replication_ready: true },
+        broadcast: { ack: true, self: true, replication_ready: true, ...(this.resumes && { resume: this.#place ?? {} }) },
         presence: { enabled: this.present, key: this.name },
         postgres_changes: this.changes ? [{ event: '*', schema: 'public', table: 'items' }] : [],
         private: this.isPrivate,
@@ -112,8 +121,20 @@ export class Client {
     } finally {
       state.over ??= 'ended';
       this.#pending.clear();
-      this.history.notice(this.name, this.kinds, `the connection ended: ${this.lastError}`);
+      this.#ends();
       socket.drop();
+    }
+  }
+
+  // What was sent to it from now on is missing, unless it resumes.
+  #ends() {
+    const text = `the connection ended: ${this.lastError}`;
+    const missing = this.kinds.filter((kind) => !this.resumes || !RESUMED.includes(kind));
+    if (this.resumes) {
+      this.history.cut(this.name, text);
+    }
+    if (missing.length > 0) {
+      this.history.notice(this.name, missing, text);
     }
   }
 
@@ -170,10 +191,13 @@ export class Client {
   }
 
   #take(frame, state) {
-    const { event, payload, ref } = readFrame(frame);
+    const { event, payload, ref, meta } = readFrame(frame);
+    if (state.behind) {
+      return; // left to the next join
+    }
     switch (event) {
       case 'broadcast':
-        this.#see(payload?.payload?.k);
+        this.#see(payload?.payload?.k, meta);
         break;
       case 'postgres_changes':
         this.#see(changeKey(payload.data));
@@ -196,10 +220,23 @@ export class Client {
     }
   }
 
-  #see(key) {
-    if (!key?.startsWith('pad')) {
-      this.history.seen(this.name, key ?? 'a message without a key');
+  #see(key, { epoch, seq } = {}) {
+    const mark = epoch === undefined && seq === undefined ? undefined : { epoch, seq };
+    if (this.resumes && mark) {
+      this.#place = mark;
+      this.#told = false;
     }
+    this.history.seen(this.name, key ?? 'a message without a key', mark);
+  }
+
+  // The answer to a join that asked for its place.
+  #placed(state, resume) {
+    this.history.placed(this.name, state.join, resume);
+    if (state.join.place && resume?.recovered !== true) {
+      this.history.notice(this.name, RESUMED, 'the connection ended, and what came meanwhile was not recovered');
+    }
+    this.#place = resume?.epoch === undefined ? undefined : { epoch: resume.epoch, seq: resume.seq };
+    this.#told = false;
   }
 
   #reply(ref, { status, response }, state) {
@@ -207,6 +244,9 @@ export class Client {
     if (ref === '1') {
       if (status === 'ok') {
         state.joined = true;
+        if (this.resumes) {
+          this.#placed(state, response.resume);
+        }
         this.history.starts(this.name, 'client');
         if (this.present) {
           this.trackRef = this.#push('presence', { type: 'presence', event: 'track', payload: { name: this.name } });
@@ -239,6 +279,11 @@ export class Client {
       return;
     }
     const notice = noticeOf(payload);
+    if (notice && this.resumes && /^Messages were lost/.test(message)) {
+      // The history may still hold them.
+      Object.assign(state, { behind: true, over: message });
+      return;
+    }
     if (!notice) {
       this.remarks.set(message, (this.remarks.get(message) ?? 0) + 1);
       this.history.note(`${this.name} was told: ${message}`);
@@ -255,6 +300,7 @@ export class Client {
     if (notice.kinds.includes('client')) {
       this.#pending.clear(); // answers are among what may be lost
     }
+    this.#told ||= notice.goesOn;
     this.history.notice(this.name, notice.kinds, message, notice.goesOn);
   }
 }

@@ -9,6 +9,7 @@ import { constants } from 'node:os';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pause, until } from '../e2e/lib/poll.mjs';
+import { shuffled } from './random.mjs';
 import { isCut } from './writer.mjs';
 
 export const WORKERS = ['launcher', 'listener', 'authorizer', 'decoder', 'change decoder', 'changes'];
@@ -64,6 +65,27 @@ async function presentPartition(world) {
   return { name, bound };
 }
 
+// Kills a process; resolves when the server has begun anew for it, and has forgotten what was in its shared memory.
+async function crash({ server, history }, pid) {
+  const from = await server.logPosition();
+  signal(pid, 'SIGKILL');
+  const deadline = performance.now() + 3000;
+  // Another fault may have ended that process just before: then nothing crashes.
+  while (performance.now() < deadline && !/all server processes terminated; reinitializing/.test(await server.logSince(from))) {
+    await pause(5);
+  }
+  if (performance.now() < deadline) {
+    history.forgot();
+  }
+}
+
+// Stops the server in this way and starts it again.
+async function restart({ server, history }, mode) {
+  await server.script('stop', mode);
+  history.forgot();
+  await server.script('start');
+}
+
 const terminate = (kind, spares) => ({
   name: `terminate ${kind}`,
   weight: 2,
@@ -103,7 +125,7 @@ const kill = (kind) => ({
   weight: 2,
   crash: true,
   async inject(world) {
-    signal(await worker(world, kind), 'SIGKILL');
+    await crash(world, await worker(world, kind));
   },
 });
 
@@ -145,6 +167,25 @@ const connections = [
     spares: ['client', 'database', 'changes'],
     async inject(world) {
       some(world, world.clients, 4).forEach((client) => client.cut());
+    },
+  },
+  {
+    // Who comes back to a listener that is behind gets from the history what it will then read from the bus.
+    name: 'clients cut off, and a listener stalls when they come back',
+    weight: 4,
+    spares: ['client', 'database', 'changes'],
+    async inject(world) {
+      for (let i = 0; i < 3; i++) {
+        const pid = await worker(world, 'listener');
+        some(world, world.clients, 8).forEach((client) => client.cut());
+        await pause(between(world, 20, 90));
+        signal(pid, 'SIGSTOP');
+        try {
+          await pause(between(world, 30, 120));
+        } finally {
+          signal(pid, 'SIGCONT');
+        }
+      }
     },
   },
   {
@@ -341,19 +382,13 @@ const server = [
     weight: 3,
     isStop: true,
     crash: true,
-    async inject(world) {
-      await world.server.script('stop', 'immediate');
-      await world.server.script('start');
-    },
+    inject: (world) => restart(world, 'immediate'),
   },
   {
     name: 'fast shutdown and start',
     weight: 2,
     isStop: true,
-    async inject(world) {
-      await world.server.script('stop', 'fast');
-      await world.server.script('start');
-    },
+    inject: (world) => restart(world, 'fast'),
   },
 ];
 
@@ -391,11 +426,7 @@ export class Deck {
 
   draw() {
     if (this.#cards.length === 0) {
-      this.#cards = this.faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault));
-      for (let i = this.#cards.length - 1; i > 0; i--) {
-        const j = Math.floor(this.world.random() * (i + 1));
-        [this.#cards[i], this.#cards[j]] = [this.#cards[j], this.#cards[i]];
-      }
+      this.#cards = shuffled(this.world.random, this.faults.flatMap((fault) => Array.from({ length: fault.weight }, () => fault)));
     }
     return this.#cards.pop();
   }

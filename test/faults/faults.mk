@@ -12,6 +12,6 @@ FAULTS_SECONDS ?= 600
 .PHONY: run-faults
 
 run-faults:
-	@node --test --test-reporter=dot $(FAULTS_DIR)check.test.mjs
+	@node --test --test-reporter=dot $(FAULTS_DIR)check.test.mjs $(FAULTS_DIR)places.test.mjs
 	@PG_CONFIG=$(PG_CONFIG) FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_SECONDS=$(FAULTS_SECONDS) FAULTS_SEED=$(FAULTS_SEED) \
 		FAULTS_ONLY="$(FAULTS_ONLY)" node $(FAULTS_DIR)run.mjs

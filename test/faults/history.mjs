@@ -18,10 +18,17 @@ export class History {
   //   starts  who, kind               from now on who gets all messages of this kind
   //   notice  who, kinds, text        who was told that messages of these kinds may be missing; goesOn: what is sent from
   //                                   now on will be there, else it says so by `starts`
-  //   seen    who, key                who got a message
+  //   seen    who, key, mark          who got a message, and its place in the topic, { epoch, seq }, if it says so
+  //   cut     who, text               a client that resumes lost its connection: no notice, since it may get the rest by its place
+  //   joins   who, place              it joins again and says where it was
+  //   placed  who, place, asked, recovered
+  //                                   the answer to a join: messages follow from here. asked: the place that the join named;
+  //                                   since: the place in the history of that join
+  //   forgot                          the server's shared memory of before is gone
   //   note    text                    a fault, for the reader
   events = [];
-  // who -> { topic, kinds, live }: kinds that it receives; live: those that it already got without a gap at the start.
+  // who -> { topic, kinds, live, resumes, place }: kinds that it receives; live: those that it already got without a gap at
+  // the start; resumes: it asks for the places of messages; place: that of its last message, undefined if the next may be any.
   receivers = new Map();
 
   #push(event) {
@@ -31,8 +38,8 @@ export class History {
     return event;
   }
 
-  receiver(who, topic, kinds, live = []) {
-    this.receivers.set(who, { topic, kinds: [...kinds], live: [...live] });
+  receiver(who, topic, kinds, live = [], { resumes = false, place } = {}) {
+    this.receivers.set(who, { topic, kinds: [...kinds], live: [...live], resumes, place });
   }
 
   sent(key, kind, topic) {
@@ -59,8 +66,27 @@ export class History {
     this.#push({ type: 'notice', who, kinds, text, goesOn });
   }
 
-  seen(who, key) {
-    this.#push({ type: 'seen', who, key });
+  seen(who, key, mark) {
+    this.#push({ type: 'seen', who, key, mark });
+  }
+
+  cut(who, text) {
+    this.#push({ type: 'cut', who, text });
+  }
+
+  joins(who, place) {
+    return this.#push({ type: 'joins', who, place });
+  }
+
+  // join: what joins() returned, of this history or of one before.
+  placed(who, join, { epoch, seq, recovered } = {}) {
+    const since = this.events[join.at] === join ? join.at : -1;
+    const place = epoch === undefined ? undefined : { epoch, seq };
+    this.#push({ type: 'placed', who, place, asked: join.place, recovered, since });
+  }
+
+  forgot() {
+    this.#push({ type: 'forgot' });
   }
 
   note(text) {
@@ -68,13 +94,16 @@ export class History {
   }
 }
 
-const describe = ({ type, who, key, kind, topic, kinds, text }) =>
-  [type, who, key, kind, topic, kinds?.join('+'), text].filter(Boolean).join(' ');
+const spell = (place) => place && `${place.epoch}/${place.seq}`;
+
+const describe = ({ type, who, key, kind, topic, kinds, text, mark, place, recovered }) =>
+  [type, who, key, kind, topic, kinds?.join('+'), text, spell(mark), spell(place), recovered !== undefined && `recovered: ${recovered}`]
+    .filter(Boolean).join(' ');
 
 // The events around some of them that concern these receivers or keys, a line each.
 export function excerpt(history, { who = [], keys = [], at }, lines = 40) {
   const concerned = history.events.filter((event) =>
-    event.type === 'note' || who.includes(event.who) || (!event.who && keys.includes(event.key)));
+    event.type === 'note' || event.type === 'forgot' || who.includes(event.who) || (!event.who && keys.includes(event.key)));
   let from = concerned.findIndex((event) => event.at >= at);
   from = Math.max(0, (from < 0 ? concerned.length : from) - Math.floor(lines / 2));
   const began = history.events[0]?.ms ?? 0;

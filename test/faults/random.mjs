@@ -1,5 +1,15 @@
 // Random numbers from a seed (mulberry32).
 
+// The same elements in a random order.
+export function shuffled(random, list) {
+  const result = [...list];
+  for (let i = result.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [result[i], result[j]] = [result[j], result[i]];
+  }
+  return result;
+}
+
 export function randomFrom(seed) {
   let state = seed >>> 0;
   return () => {

@@ -10,7 +10,7 @@ import { check } from './check.mjs';
 import { allWell, Client } from './client.mjs';
 import { Deck, FAULTS } from './faults.mjs';
 import { excerpt, History } from './history.mjs';
-import { randomFrom } from './random.mjs';
+import { randomFrom, shuffled } from './random.mjs';
 import { Server } from './server.mjs';
 import { Truth } from './truth.mjs';
 import { Writer } from './writer.mjs';
@@ -30,6 +30,11 @@ const SETTINGS = [
   "realtime.ping_interval = '500ms'",
   "realtime.client_timeout = '2s'",
   'realtime.presence_rate = 1000',
+  'realtime.max_messages_per_second = 100000',
+  'realtime.max_joins_per_second = 100000',
+  // Of what a client misses while it is away, that is often enough, and often too little.
+  'realtime.history_memory = 1MB',
+  'realtime.history_size = 10000',
 ];
 
 const CLIENTS = [
@@ -42,6 +47,12 @@ const CLIENTS = [
   { name: 'grace', topic: 'priv', isPrivate: true, role: 'authenticated', vsn: '1.0.0' },
   { name: 'heidi', topic: 'priv', isPrivate: true, role: 'authenticated', changes: true },
 ];
+
+// So many of them, which the seed chooses, resume.
+const RESUMING = 3;
+
+// In so many rounds of all faults some gaps are recovered, some are too long, and some joins name places from before a crash.
+const ENOUGH_ROUNDS = 100;
 
 // ------------------------------------------------------- the world ---------------------------------------------------
 
@@ -75,7 +86,8 @@ async function makeWorld(server, random) {
   await server.sql(SCHEMA);
   const truth = new Truth(server);
   await truth.start();
-  const clients = CLIENTS.map((options) => new Client(server, options));
+  const resuming = shuffled(random, CLIENTS).slice(0, RESUMING);
+  const clients = CLIENTS.map((options) => new Client(server, { ...options, resumes: resuming.includes(options) }));
   const writers = ['w1', 'w2', 'w3'].map((name) => new Writer(server, name, { random, synchronous: name !== 'w3' }));
   const fence = new Writer(server, 'fence', { random });
   return { server, random, tablespace, truth, clients, senders: clients.filter(({ sends }) => sends), writers, fence };
@@ -106,7 +118,8 @@ async function injecting(fault, world, delay) {
   world.history.note(`healed: ${fault.name}`);
 }
 
-// Waits until all clients have seen these messages. False: somebody was told of a gap after `from`, and may have missed them.
+// Waits until all clients have seen these messages. False: somebody was told of a gap after `from`, or cut off, and may have
+// missed them or sent them in vain.
 async function seenByAll({ history, clients }, keys, from) {
   const sent = history.events.filter(({ type, key }) => type === 'sent' && keys.has(key));
   const missing = () => clients.flatMap(({ name, topic, kinds }) => {
@@ -115,7 +128,7 @@ async function seenByAll({ history, clients }, keys, from) {
       .filter(({ key, kind, topic: t }) => kinds.includes(kind) && (kind === 'changes' || t === topic) && !seen.has(key))
       .map(({ key, kind }) => `${name}: ${key} (${kind})`);
   });
-  const told = () => history.events.slice(from).some(({ type }) => type === 'notice');
+  const told = () => history.events.slice(from).some(({ type }) => type === 'notice' || type === 'cut');
   await until(() => `the last messages of the round: ${missing().join(', ')}`, () => told() || missing().length === 0, { seconds: 15, every: 8 });
   return missing().length === 0;
 }
@@ -241,7 +254,7 @@ async function main() {
   console.log(`faults: seed ${SEED}, ${ROUNDS} rounds, ${SECONDS} s at most`);
   const random = randomFrom(SEED);
   const server = await Server.start(SETTINGS, { listeners: 2, ports: process.env.FAULTS_PORTS?.split(' ') });
-  const totals = { rounds: 0, sent: 0, seen: 0, notices: 0, missedWithNotice: 0, findings: 0 };
+  const totals = { rounds: 0, findings: 0 };
   const times = new Map();
   const complaints = new Map();
   const began = performance.now();
@@ -264,8 +277,8 @@ async function main() {
       }
       totals.rounds++;
       totals.findings += result.findings.length;
-      for (const figure of ['sent', 'seen', 'notices', 'missedWithNotice']) {
-        totals[figure] += result.figures[figure];
+      for (const [figure, value] of Object.entries(result.figures)) {
+        totals[figure] = (totals[figure] ?? 0) + value;
       }
       if (process.env.FAULTS_VERBOSE) {
         console.log(`round ${round}: ${name}: ${Math.round(took)} ms, ${JSON.stringify(result.figures)}`);
@@ -283,6 +296,7 @@ async function main() {
       totals.findings++;
       console.log(error.message);
     }
+    totals.findings += untested(totals).length;
     summary(world, totals, times, complaints, (performance.now() - began) / 1000);
   } finally {
     await Promise.all(world?.clients.map((client) => client.stop()) ?? []);
@@ -302,6 +316,16 @@ async function main() {
     totals.findings++;
   }
   return totals.findings === 0 ? 0 : 1;
+}
+
+// What has to happen in many rounds of all faults, and did not.
+function untested({ rounds, recovered, inGaps, outOfReach, forgotten }) {
+  if (ONLY || rounds < ENOUGH_ROUNDS) {
+    return [];
+  }
+  const wanted = [[recovered > 0 && inGaps > 0, 'a gap with messages is recovered'], [outOfReach > 0, 'a gap is longer than the history'],
+    [forgotten > 0, 'a join names a place from before a crash']];
+  return wanted.filter(([happened]) => !happened).map(([, text]) => text);
 }
 
 function summary({ clients, writers }, totals, times, complaints, seconds) {
@@ -324,6 +348,10 @@ function summary({ clients, writers }, totals, times, complaints, seconds) {
   list('errors of writers', merged(writers.map(({ errors }) => errors)));
   const commits = writers.map(({ stats }) => stats).reduce((a, b) => ({ committed: a.committed + b.committed, failed: a.failed + b.failed, unknown: a.unknown + b.unknown }));
   console.log(`transactions: ${commits.committed} committed, ${commits.failed} rolled back or failed, ${commits.unknown} whose end was not acknowledged`);
+  console.log(`clients that resume: ${clients.filter(({ resumes }) => resumes).map(({ name }) => name).join(', ')}: ${totals.recovered} gaps recovered with ` +
+    `at least ${totals.inGaps} messages, ${totals.unrecovered} not: ${totals.outOfReach} since the history did not reach back, ` +
+    `${totals.forgotten} since the server had lost its memory, the others since messages were lost`);
+  untested(totals).forEach((text) => console.log(`never happened: ${text}`));
   console.log(`faults: seed ${SEED}: ${totals.rounds} rounds in ${Math.round(seconds)} s, ${totals.sent} messages sent, ${totals.seen} received, ` +
     `${totals.notices} notices, ${totals.missedWithNotice} missed with a notice, ${totals.findings} findings`);
 }
