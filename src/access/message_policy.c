@@ -10,7 +10,6 @@
 #include "catalog/namespace.h"
 #include "commands/prepare.h"
 #include "executor/tuptable.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "partitioning/partbounds.h"
 #include "partitioning/partdesc.h"
@@ -32,10 +31,9 @@
 #include "access/policy_watch.h"
 #include "access/role.h"
 #include "access/stored_messages.h"
+#include "shared/log_limit.h"
+#include "shared/server_text.h"
 #include "shared/settings.h"
-
-/* Errors of policies that are logged in a second; those above are counted. */
-#define LOGGED_PER_SECOND	10
 
 /* The columns of the probe row that it needs, by name; user columns added to the table stay null. */
 typedef struct Probe
@@ -77,17 +75,10 @@ messages_table(void)
 	return table;
 }
 
-/* In the encoding of the database. A NUL would end it early, and another topic or role would be judged. */
 static char *
 text_of(Slice slice)
 {
-	char	   *text = slice.len == 0 ? pstrdup("") : pnstrdup(slice.data, slice.len);
-
-	if (strlen(text) != slice.len)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("a topic or a claim that policies read holds a NUL character")));
-	return pg_any_to_server(text, slice.len, PG_UTF8);
+	return server_text(slice, "a topic or a claim that policies read");
 }
 
 /* These are what policies read; they go with the transaction. */
@@ -228,23 +219,14 @@ say_what_was_asked(void *arg)
 static void
 log_failure(void)
 {
-	static TimestampTz second;
-	static int	logged;
-	static int	suppressed;
-	TimestampTz now = GetCurrentTimestamp();
+	static LogLimit limit;
+	int			left_out;
+	bool		allowed = log_limit_allows(&limit, &left_out);
 
-	if (now - second >= USECS_PER_SEC)
-	{
-		if (suppressed > 0)
-			ereport(LOG, (errmsg("realtime: %d more errors of policies were not logged", suppressed)));
-		second = now;
-		logged = 0;
-		suppressed = 0;
-	}
-	if (logged++ < LOGGED_PER_SECOND)
+	if (left_out > 0)
+		ereport(LOG, (errmsg("realtime: %d more errors of policies were not logged", left_out)));
+	if (allowed)
 		EmitErrorReport();
-	else
-		suppressed++;
 }
 
 /*

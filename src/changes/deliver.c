@@ -33,6 +33,7 @@
 #include "changes/table.h"
 #include "changes/work.h"
 #include "shared/counters.h"
+#include "shared/log_limit.h"
 #include "shared/settings.h"
 
 /* A transaction whose changes are in the WAL may not be visible yet: it is waited for so many times one millisecond. */
@@ -40,9 +41,6 @@
 
 /* Between two looks whether a table is still locked, in ms. */
 #define LOOK_FOR_LOCK	2
-
-/* Errors of policies that are logged in a second; those above are counted. */
-#define LOGGED_PER_SECOND	10
 
 typedef struct Change
 {
@@ -98,24 +96,14 @@ tell_group(const Change *change, const UserGroup *group, const char *why)
 static void
 log_error(const Change *change, const char *role, ErrorData *error)
 {
-	static TimestampTz second;
-	static int	logged;
-	static int	suppressed;
-	TimestampTz now = GetCurrentTimestamp();
+	static LogLimit limit;
+	int			left_out;
+	bool		allowed = log_limit_allows(&limit, &left_out);
 
-	if (now - second >= USECS_PER_SEC)
-	{
-		if (suppressed > 0)
-			ereport(LOG, (errmsg("realtime: %d more errors of subscribers' policies and filters were not logged", suppressed)));
-		second = now;
-		logged = 0;
-		suppressed = 0;
-	}
-	if (logged++ >= LOGGED_PER_SECOND)
-	{
-		suppressed++;
+	if (left_out > 0)
+		ereport(LOG, (errmsg("realtime: %d more errors of subscribers' policies and filters were not logged", left_out)));
+	if (!allowed)
 		return;
-	}
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
 			 errmsg("realtime: a change of table %s.%s could not be judged: %s", change->record->schema.data,
@@ -436,13 +424,8 @@ judge_from(Change *change, volatile int *at, int n)
 	PG_CATCH();
 	{
 		UserGroup	   *group = list_nth(change->table->groups, *at);
-		ErrorData  *error;
+		ErrorData  *error = work_caught(context);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		work_stop_clock();
-		work_end();
 		receivers_cut(kept);
 		log_error(change, group->user->role_name, error);
 		if (!blame(change, group, error))
@@ -498,13 +481,8 @@ judge_or_tell(Change *change)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
+		ErrorData  *error = work_caught(context);
 
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		work_stop_clock();
-		work_end();
 		log_error(change, NULL, error);
 		tell_rest(change, 0, text_of_error(error));
 	}

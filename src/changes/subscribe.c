@@ -328,14 +328,7 @@ subscribe(const ChangeRequest *request, char **refusal)
 	}
 	PG_CATCH();
 	{
-		ErrorData  *error;
-
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		work_stop_clock();
-		work_end();
-		*refusal = text_of_error(subscription, at, error);
+		*refusal = text_of_error(subscription, at, work_caught(context));
 	}
 	PG_END_TRY();
 	if (!good && subscription != NULL)

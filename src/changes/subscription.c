@@ -5,7 +5,6 @@
 #include "postgres.h"
 
 #include "common/hashfn.h"
-#include "mb/pg_wchar.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -13,6 +12,7 @@
 #include "access/claims_policy.h"
 #include "changes/subscription.h"
 #include "changes/table.h"
+#include "shared/server_text.h"
 
 typedef struct SubscriptionKey
 {
@@ -144,17 +144,10 @@ slowness_is_suspended(Slowness *slowness)
 
 /* ---------------------------------------------------- subscriptions ------------------------------------------------- */
 
-/* A text of a request in the encoding of the database. A NUL would end it early, and something else would be judged. */
 static char *
 text_of(Slice slice)
 {
-	char	   *text = slice.len == 0 ? pstrdup("") : pnstrdup(slice.data, slice.len);
-
-	if (strlen(text) != slice.len)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNTRANSLATABLE_CHARACTER),
-				 errmsg("a topic or a claim holds a NUL character")));
-	return pg_any_to_server(text, slice.len, PG_UTF8);
+	return server_text(slice, "a topic or a claim");
 }
 
 Subscription *

@@ -72,3 +72,16 @@ work_stop_clock(void)
 	QueryCancelPending = false;
 	timed = false;
 }
+
+ErrorData *
+work_caught(MemoryContext context)
+{
+	ErrorData  *error;
+
+	MemoryContextSwitchTo(context);
+	error = CopyErrorData();
+	FlushErrorState();
+	work_stop_clock();
+	work_end();
+	return error;
+}

@@ -5,6 +5,9 @@
 #ifndef REALTIME_CHANGES_WORK_H
 #define REALTIME_CHANGES_WORK_H
 
+#include "utils/elog.h"
+#include "utils/palloc.h"
+
 /* There is a transaction with an active snapshot from here on. Stays in the memory context of the caller. */
 extern void work_begin(void);
 
@@ -16,9 +19,15 @@ extern void work_end(void);
 
 /*
  * What comes next is cancelled (ERRCODE_QUERY_CANCELED) when it has taken realtime.policy_timeout, counted from the first call. Who
- * catches the error stops the clock.
+ * catches the error stops the clock, or has work_caught do it.
  */
 extern void work_start_clock(void);
 extern void work_stop_clock(void);
+
+/*
+ * In PG_CATCH: the error, copied into this memory context, which is the current one from here on. The clock is stopped and the
+ * transaction, if there is one, rolled back, so that others can go on.
+ */
+extern ErrorData *work_caught(MemoryContext context);
 
 #endif							/* REALTIME_CHANGES_WORK_H */

@@ -23,26 +23,6 @@ typedef struct KeptFrame
 /* How often it is looked whether an answer is overdue, in ms. */
 #define SWEEP_INTERVAL		500
 
-/* Records one after the other, as bus_next reads them. */
-typedef struct Records
-{
-	char	   *bytes;
-	Size		len;
-	Size		size;
-	uint32		count;
-} Records;
-
-/* The messages of a join that wants stored ones. */
-typedef struct AskedReplay
-{
-	struct AskedReplay *next;	/* of all */
-	Slice		topic;			/* of its question */
-	Records		rows;			/* stored ones, that have come with the answer */
-	Records		live;			/* what comes meanwhile: all after this mark */
-	HistoryMark after;
-	bool		overflown;		/* not all, there were too many */
-} AskedReplay;
-
 typedef struct Asking
 {
 	struct Asking *next;		/* of the same connection */
@@ -59,7 +39,7 @@ typedef struct Asking
 	KeptFrame  *first;			/* what was asked for, then what came after it */
 	KeptFrame  *last;
 	uint32		frames;
-	struct AskedReplay *replay; /* NULL: no stored messages are asked for */
+	AskedReplay *replay;		/* NULL: no stored messages are asked for */
 	uint32		topic_len;
 	char		topic[FLEXIBLE_ARRAY_MEMBER];	/* without prefix */
 } Asking;
@@ -73,8 +53,6 @@ static Timer sweep_timer;
 /* The one whose answer is being handled. */
 static Asking *settled;
 static const Answer *settled_by;
-
-static AskedReplay *replays;
 
 void
 asking_init(int index)
@@ -153,37 +131,6 @@ unlink_asking(Asking *asking)
 		open_questions[(uint32) asking->question] = NULL;
 }
 
-static void
-forget_replay(Asking *asking)
-{
-	AskedReplay **link = &replays;
-
-	if (asking->replay == NULL)
-		return;
-	while (*link != asking->replay)
-		link = &(*link)->next;
-	*link = asking->replay->next;
-	free(asking->replay->rows.bytes);
-	free(asking->replay->live.bytes);
-	free(asking->replay);
-}
-
-/* From now on what comes by for its topic is kept. False: there is no memory. */
-static bool
-begin_replay(Asking *asking)
-{
-	AskedReplay *replay = calloc(1, sizeof(AskedReplay));
-
-	if (replay == NULL)
-		return false;
-	replay->topic = topic_of(asking);
-	replay->after = history_now(replay->topic, true);
-	replay->next = replays;
-	replays = replay;
-	asking->replay = replay;
-	return true;
-}
-
 /* The join goes on waiting, for something else: what has come for it waits with it. */
 static void
 hand_on_replay(Asking *asking)
@@ -191,30 +138,8 @@ hand_on_replay(Asking *asking)
 	if (settled == NULL || settled->replay == NULL)
 		return;
 	asking->replay = settled->replay;
-	asking->replay->topic = topic_of(asking);
+	asked_replay_refer(asking->replay, topic_of(asking));
 	settled->replay = NULL;
-}
-
-/* False: there is no memory. */
-static bool
-add_record(Records *records, const BusRecord *record)
-{
-	Size		length = bus_record_size(record);
-
-	if (records->len + length > records->size)
-	{
-		Size		size = Max(records->len + length, 2 * records->size);
-		char	   *bytes = realloc(records->bytes, size);
-
-		if (bytes == NULL)
-			return false;
-		records->bytes = bytes;
-		records->size = size;
-	}
-	bus_write_record(records->bytes + records->len, record);
-	records->len += length;
-	records->count++;
-	return true;
 }
 
 static void
@@ -227,7 +152,7 @@ free_asking(Asking *asking)
 		asking->first = frame->next;
 		free(frame);
 	}
-	forget_replay(asking);
+	asked_replay_forget(asking->replay);
 	free(asking);
 }
 
@@ -295,7 +220,7 @@ asking_begin(Connection *connection, Slice topic, AskingFor why, AskingWants wan
 	asking = make_asking(connection, topic, why);
 	if (asking == NULL)
 		return false;
-	if ((wants.replay_limit > 0 && !begin_replay(asking)) ||
+	if ((wants.replay_limit > 0 && (asking->replay = asked_replay_begin(topic_of(asking))) == NULL) ||
 		(incoming != NULL && !keep(asking, incoming->frame, incoming->binary)))
 	{
 		free_asking(asking);
@@ -496,7 +421,6 @@ asking_judge_again(Slice topic)
 	}
 }
 
-/* An authorizer that ended in the middle of them is followed by another, which begins anew: origin.self says so. */
 void
 asking_replay_row(const BusRecord *record)
 {
@@ -506,58 +430,13 @@ asking_replay_row(const BusRecord *record)
 	if (record->origin.listener != listener || asking == NULL || asking->question != record->commit_lsn ||
 		asking->replay == NULL)
 		return;
-	if (record->origin.self)
-		asking->replay->rows.len = asking->replay->rows.count = 0;
-	(void) add_record(&asking->replay->rows, record);
+	asked_replay_row(asking->replay, record);
 }
 
-/* Most of these were asked for just now, so there are few. */
-void
-asking_broadcast(const BusRecord *record)
+const AskedReplay *
+asking_replay(void)
 {
-	for (AskedReplay *replay = replays; replay != NULL; replay = replay->next)
-	{
-		if (!record->is_private || replay->overflown || !slice_equal(replay->topic, record->topic))
-			continue;
-		replay->overflown = replay->live.len + bus_record_size(record) > (Size) limit_least(LIMIT_QUEUE) * 1024 / 4 ||
-			!add_record(&replay->live, record);
-	}
-}
-
-/* The history may have them nevertheless. */
-void
-asking_lost(Slice topic)
-{
-	for (AskedReplay *replay = replays; replay != NULL; replay = replay->next)
-		if (topic.len == 0 || slice_equal(replay->topic, topic))
-			replay->overflown = true;
-}
-
-static bool
-settles_replay(void)
-{
-	return settled != NULL && settled->replay != NULL;
-}
-
-Slice
-asking_rows(void)
-{
-	return settles_replay() ? slice_make(settled->replay->rows.bytes, settled->replay->rows.len) : SLICE_EMPTY;
-}
-
-uint32
-asking_rows_count(void)
-{
-	return settles_replay() ? settled->replay->rows.count : 0;
-}
-
-bool
-asking_live_since(HistoryMark mark, Slice *records)
-{
-	if (!settles_replay() || settled->replay->overflown || !history_not_after(settled->replay->after, mark))
-		return false;
-	*records = slice_make(settled->replay->live.bytes, settled->replay->live.len);
-	return true;
+	return settled == NULL ? NULL : settled->replay;
 }
 
 int

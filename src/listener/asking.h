@@ -11,6 +11,7 @@
 #ifndef REALTIME_LISTENER_ASKING_H
 #define REALTIME_LISTENER_ASKING_H
 
+#include "listener/asked_replay.h"
 #include "listener/channel.h"
 #include "shared/bus.h"
 #include "shared/questions.h"
@@ -86,19 +87,9 @@ extern void asking_judge_again(Slice topic);
 /* A BUS_REPLAY has come by. */
 extern void asking_replay_row(const BusRecord *record);
 
-/* While an answer is handled: the stored messages that came with it, for bus_next, how many, and how many did not fit. */
-extern Slice asking_rows(void);
-extern uint32 asking_rows_count(void);
+/* While an answer is handled: the messages that wait for it, NULL if none were asked for, and how many did not fit. */
+extern const AskedReplay *asking_replay(void);
 extern int	asking_left_out(void);
-
-/* Likewise: what has come live since the question was asked, if that is all after this mark. */
-extern bool asking_live_since(HistoryMark mark, Slice *records);
-
-/* A broadcast has come by: joins that wait for stored messages get it after them. */
-extern void asking_broadcast(const BusRecord *record);
-
-/* Broadcasts of this topic, or of any if it is empty, did not come by. */
-extern void asking_lost(Slice topic);
 
 /* Handle the answers that have come, once per turn, outside of callbacks. */
 extern void asking_turn(void);

@@ -7,6 +7,7 @@
  */
 #include "postgres.h"
 
+#include "listener/asked_replay.h"
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/changes.h"
@@ -211,7 +212,7 @@ gap(const BusRecord *record)
 {
 	Slice		text = record->payload;
 
-	asking_lost(record->topic);
+	asked_replays_lost(record->topic);
 	if (record->topic.len == 0)
 	{
 		channels_each(tell_gap, &text);
@@ -241,7 +242,7 @@ lapped(uint64 bytes)
 	writer_literal(&w, " bytes");
 	message = writer_written(&w);
 	channels_each(tell_lapped, &message);
-	asking_lost(SLICE_EMPTY);
+	asked_replays_lost(SLICE_EMPTY);
 	changes_lapped(message);
 	presence_lapped();
 }
@@ -278,7 +279,7 @@ handle_record(const BusRecord *record)
 	switch ((BusKind) record->kind)
 	{
 		case BUS_BROADCAST:
-			asking_broadcast(record);
+			asked_replays_broadcast(record);
 			fanout_add(record);
 			break;
 		case BUS_DATABASE_WAITING:

@@ -2,7 +2,7 @@
  * replay.c
  *	  Stored messages that a join asks for.
  *
- * The authorizer puts them on the bus before it answers; asking.c collects them.
+ * The authorizer puts them on the bus before it answers; asked_replay.c collects them.
  */
 #include "postgres.h"
 
@@ -45,7 +45,7 @@ replay_refusal(const JoinConfig *config, const Answer *answer)
 		case JOIN_REPLAY_BAD:
 			return UNABLE "Replay params are not valid";
 		case JOIN_REPLAY_ASKED:
-			if (answer->replay != REPLAY_DONE || asking_rows_count() != answer->replayed)
+			if (answer->replay != REPLAY_DONE || asked_replay_count(asking_replay()) != answer->replayed)
 				return UNABLE "Realtime was unable to replay messages";
 			return NULL;
 		default:
@@ -95,8 +95,8 @@ tell_left_out(Channel *channel, int n)
 void
 replay_send(Channel *channel)
 {
-	Slice		rows = asking_rows();
-	uint32		count = asking_rows_count();
+	Slice		rows = asked_replay_rows(asking_replay());
+	uint32		count = asked_replay_count(asking_replay());
 	Size		offset = 0;
 	BusRecord	record;
 

@@ -84,7 +84,7 @@ read_after_replay(const Channel *channel, HistoryMark mark)
 	Size		offset = 0;
 	BusRecord	record;
 
-	if (!asking_live_since(mark, &beginning.gap))
+	if (!asked_replay_live_since(asking_replay(), mark, &beginning.gap))
 		return read_gap(channel, mark);
 	beginning.now = mark;
 	while (bus_next(beginning.gap.data, beginning.gap.len, &offset, &record))

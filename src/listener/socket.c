@@ -11,8 +11,6 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <limits.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -22,24 +20,16 @@
 #include "utils/memutils.h"
 #include "utils/varlena.h"
 
-#include "listener/admission.h"
+#include "listener/accept.h"
 #include "listener/certificate.h"
 #include "listener/connection.h"
-#include "listener/server.h"
 #include "listener/socket.h"
 #include "listener/state.h"
-#include "listener/tally.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
 
 #define MAX_SOCKETS			32
 #define BACKLOG				4096	/* the kernel has a limit of its own */
-#define ACCEPT_BATCH		128
-#define ACCEPT_BATCH_TLS	16		/* a handshake may take a millisecond, and the others must not wait for many */
-#define ACCEPT_PAUSE		500		/* ms */
-
-/* Connections beyond max_clients and max_unjoined that are let in far enough to be told so; more are told blindly. */
-#define OVER_LIMIT_MAX		100
 
 typedef struct Socket
 {
@@ -64,15 +54,6 @@ static uint64 paused_until;		/* loop clock, ms; 0: accepting */
 static Trouble logged;
 static CertificateFault certificate_fault;	/* empty: none */
 
-/* A connection that can't be served is told so without having been heard. */
-static const char too_many[] =
-"HTTP/1.1 429 Too Many Requests\r\n"
-"content-type: application/json; charset=utf-8\r\n"
-"content-length: 36\r\n"
-"connection: close\r\n"
-"\r\n"
-"{\"error\":\"Too many connected users\"}";
-
 static void set_trouble(Trouble *trouble, const char *hint, const char *format,...) pg_attribute_printf(3, 4);
 
 static void
@@ -89,16 +70,14 @@ set_trouble(Trouble *trouble, const char *hint, const char *format,...)
 
 /* "127.0.0.1:4000", "[::1]:4000" */
 static void
-format_address(const struct sockaddr *address, socklen_t length, bool with_port, char *text, size_t size)
+format_address(const struct sockaddr *address, socklen_t length, char *text, size_t size)
 {
 	char		host[INET6_ADDRSTRLEN + 16] = "";
 	char		port[8] = "";
 
 	if (getnameinfo(address, length, host, sizeof(host), port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
 		strlcpy(host, "?", sizeof(host));
-	if (!with_port)
-		snprintf(text, size, "%s", host);
-	else if (address->sa_family == AF_INET6)
+	if (address->sa_family == AF_INET6)
 		snprintf(text, size, "[%s]:%s", host, port);
 	else
 		snprintf(text, size, "%s:%s", host, port);
@@ -168,7 +147,7 @@ address_is_free(const struct addrinfo *info)
 	return true;
 }
 
-static void accept_some(uv_poll_t *poll, int status, int events);
+static void readable(uv_poll_t *poll, int status, int events);
 
 /* Listen on one address. False: errno says why not. */
 static bool
@@ -203,8 +182,8 @@ open_address(uv_loop_t *loop, int listener, const struct addrinfo *info)
 	new_socket->poll->data = new_socket;
 	memset(&new_socket->address, 0, sizeof(new_socket->address));
 	memcpy(&new_socket->address, info->ai_addr, info->ai_addrlen);
-	format_address(info->ai_addr, info->ai_addrlen, true, new_socket->name, sizeof(new_socket->name));
-	uv_poll_start(new_socket->poll, UV_READABLE, accept_some);
+	format_address(info->ai_addr, info->ai_addrlen, new_socket->name, sizeof(new_socket->name));
+	uv_poll_start(new_socket->poll, UV_READABLE, readable);
 	socket_count++;
 	return true;
 }
@@ -265,7 +244,7 @@ open_entry(uv_loop_t *loop, int listener, const char *entry, bool serving, Troub
 		else if (error == 0 || (error != EADDRINUSE && errno == EADDRINUSE))
 		{
 			error = errno;
-			format_address(info->ai_addr, info->ai_addrlen, true, name, sizeof(name));
+			format_address(info->ai_addr, info->ai_addrlen, name, sizeof(name));
 		}
 	}
 	freeaddrinfo(list);
@@ -482,18 +461,6 @@ stop_accepting(uint64 pause)
 	paused_until = connection_clock() + pause;
 }
 
-/* There are no descriptors left, say. */
-static void
-accept_failed(int error)
-{
-	ereport(LOG,
-			(errmsg("realtime listener could not accept a connection: %s", strerror(error)),
-			 errhint(error == EMFILE || error == ENFILE ?
-					 "Raise the limit of open files, or lower realtime.max_clients." :
-					 "The next attempt is made in half a second.")));
-	stop_accepting(ACCEPT_PAUSE);
-}
-
 /* What is started first is looked at first, and may use up all that may be let in: each address is first in its turn. */
 void
 sockets_resume(void)
@@ -505,7 +472,7 @@ sockets_resume(void)
 	paused_until = 0;
 	first++;
 	for (int i = 0; i < socket_count; i++)
-		uv_poll_start(sockets[(first + i) % socket_count].poll, UV_READABLE, accept_some);
+		uv_poll_start(sockets[(first + i) % socket_count].poll, UV_READABLE, readable);
 }
 
 int64
@@ -516,92 +483,13 @@ sockets_wait(void)
 	return paused_until > connection_clock() ? (int64) (paused_until - connection_clock()) : 0;
 }
 
-/* max_unjoined is shared out among the listeners; max_clients counts over all. */
-static bool
-over_limits(void)
-{
-	return tally_total(COUNTER_CONNECTIONS) >= realtime_max_clients || admission_full();
-}
-
+/* uv: connections wait at a listening socket. Those that are not taken keep it readable for the next turn. */
 static void
-turn_away(int fd)
-{
-	char		heard[1024];
-
-	if (!realtime_ssl)
-		(void) send(fd, too_many, sizeof(too_many) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
-	(void) shutdown(fd, SHUT_WR);
-	(void) recv(fd, heard, sizeof(heard), MSG_DONTWAIT);
-	close(fd);
-	tally(COUNTER_CONNECTS_REFUSED, 1);
-}
-
-/*
- * By itself the kernel gives a socket up to 4 MB, which is much memory and much copying for a client that never reads. The
- * number is doubled there for its own needs, and bounded by net.core.wmem_max.
- */
-static void
-limit_send_buffer(int fd)
-{
-	int			size = Min(realtime_client_send_buffer, INT_MAX / 1024) * 1024;
-
-	if (size > 0)
-		(void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-}
-
-/* A connection has come. */
-static void
-accepted(int fd, const struct sockaddr *address, socklen_t length)
-{
-	bool		over = over_limits();
-	Connection *connection = NULL;
-	char		text[64];
-	int			on = 1;
-
-	admission_took();
-	if (!over || connections_unjoined() < admission_unjoined_share() + OVER_LIMIT_MAX)
-	{
-		format_address(address, length, false, text, sizeof(text));
-		connection = connection_new(text);
-	}
-	if (connection == NULL)
-	{
-		turn_away(fd);
-		return;
-	}
-	connection->over_limit = over;
-	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	limit_send_buffer(fd);
-	server_adopt(connection, fd);
-}
-
-/* uv: a listening socket is readable. Takes a batch; the rest stays readable for the next turn. */
-static void
-accept_some(uv_poll_t *poll, int status, int events)
+readable(uv_poll_t *poll, int status, int events)
 {
 	Socket	   *from = poll->data;
-	int			batch = realtime_ssl ? ACCEPT_BATCH_TLS : ACCEPT_BATCH;
+	uint64		pause = paused_until == 0 ? accept_some(from->fd) : 0;
 
-	for (int i = 0; i < batch && paused_until == 0; i++)
-	{
-		struct sockaddr_storage address;
-		socklen_t	length = sizeof(address);
-		int			fd;
-
-		if (!admission_open())
-		{
-			stop_accepting(ADMISSION_PAUSE);
-			break;
-		}
-		fd = accept4(from->fd, (struct sockaddr *) &address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd >= 0)
-			accepted(fd, (struct sockaddr *) &address, length);
-		else if (errno == EAGAIN || errno == EWOULDBLOCK)
-			break;
-		else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM)
-			accept_failed(errno);
-		else if (errno != EINTR && errno != ECONNABORTED && errno != EPROTO)
-			break;
-	}
+	if (pause > 0)
+		stop_accepting(pause);
 }

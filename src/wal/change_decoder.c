@@ -37,10 +37,6 @@
 /* Milliseconds of sleep when there is nothing to wait for. */
 #define IDLE			1000
 
-/* Without a pause in reading, the position is published and confirmed after so many records or bytes. */
-#define RECORDS_PER_ROUND	2048
-#define BYTES_PER_ROUND		(2 * 1024 * 1024)
-
 /* The restart point is moved when it is so many bytes behind what has been read. */
 #define MOVE_AFTER		(1024 * 1024)
 
@@ -196,37 +192,17 @@ lose(void)
 	worker_leave();
 }
 
-/* Read all that is flushed. */
 static void
-read_on(void)
+end_round(void)
 {
-	int			records = 0;
-	XLogRecPtr	round = reader_position();
-
-	for (;;)
-	{
-		CHECK_FOR_INTERRUPTS();
-		switch (reader_next())
-		{
-			case READER_NOTHING:
-				return;
-			case READER_LOST:
-				lose();
-				return;
-			case READER_RECORD:
-				break;
-		}
-		if (++records >= RECORDS_PER_ROUND || reader_position() - round >= BYTES_PER_ROUND)
-		{
-			records = 0;
-			round = reader_position();
-			settle();
-			notice_publication();
-			if (!registry_wanted())
-				worker_leave();
-		}
-	}
+	settle();
+	notice_publication();
 }
+
+static const DecodingSteps steps = {
+	.round = end_round,
+	.lost = lose
+};
 
 void
 realtime_change_decoder_main(Datum argument)
@@ -247,9 +223,8 @@ realtime_change_decoder_main(Datum argument)
 	begin(queue);
 	for (;;)
 	{
-		read_on();
-		settle();
-		notice_publication();
+		decoding_read_on(&steps);
+		end_round();
 		decoding_sleep(wakeup_any_commit_lsn(), IDLE);
 	}
 }

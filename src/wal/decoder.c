@@ -6,7 +6,6 @@
 
 #include "access/transam.h"
 #include "access/xlog.h"
-#include "miscadmin.h"
 #include "pgstat.h"
 #include "replication/slot.h"
 #include "storage/ipc.h"
@@ -37,11 +36,8 @@
 /* A batch that is not full waits at most for so many records. */
 #define RECORDS_PER_BATCH	64
 
-/* Without a pause in reading, the position is published and confirmed after so many records or bytes. */
-#define RECORDS_PER_ROUND	2048
-#define BYTES_PER_ROUND		(2 * 1024 * 1024)
-
 static LogicalDecodingContext *context;
+static int	records_in_batch;
 
 static void
 unavailable(const char *detail)
@@ -99,6 +95,13 @@ lose(void)
 	proc_exit(1);
 }
 
+static void
+flush_batch(void)
+{
+	messages_flush();
+	records_in_batch = 0;
+}
+
 /* Everything read so far is on the bus: say so to the slot, the launcher and the views. */
 static void
 settle(void)
@@ -106,7 +109,7 @@ settle(void)
 	XLogRecPtr	position = reader_position();
 	static XLogRecPtr settled;
 
-	messages_flush();
+	flush_batch();
 	if (wal_shared_is_given_up(position))
 		lose();
 	if (position == settled)
@@ -117,44 +120,28 @@ settle(void)
 	registry_set_position(position, GetFlushRecPtr(NULL) - position);
 }
 
-/* Read all that is flushed. */
+/* After a record: a batch that is not full waits for so many more, and then goes nevertheless. */
 static void
-read_on(void)
+age_batch(void)
 {
-	int			records = 0;
-	int			records_in_batch = 0;
-	XLogRecPtr	round = reader_position();
-
-	for (;;)
-	{
-		CHECK_FOR_INTERRUPTS();
-		switch (reader_next())
-		{
-			case READER_NOTHING:
-				return;
-			case READER_LOST:
-				lose();
-				return;
-			case READER_RECORD:
-				break;
-		}
-		records_in_batch = messages_pending() ? records_in_batch + 1 : 0;
-		if (records_in_batch >= RECORDS_PER_BATCH)
-		{
-			messages_flush();
-			records_in_batch = 0;
-		}
-		if (++records >= RECORDS_PER_ROUND || reader_position() - round >= BYTES_PER_ROUND)
-		{
-			records = 0;
-			round = reader_position();
-			settle();
-			worker_reload_if_asked();
-			if (!registry_wanted())
-				worker_leave();
-		}
-	}
+	records_in_batch = messages_pending() ? records_in_batch + 1 : 0;
+	if (records_in_batch >= RECORDS_PER_BATCH)
+		flush_batch();
 }
+
+/* Bulk loads make it read for long without a sleep, in which settings are read again otherwise. */
+static void
+end_round(void)
+{
+	settle();
+	worker_reload_if_asked();
+}
+
+static const DecodingSteps steps = {
+	.record = age_batch,
+	.round = end_round,
+	.lost = lose
+};
 
 void
 realtime_message_decoder_main(Datum argument)
@@ -170,7 +157,7 @@ realtime_message_decoder_main(Datum argument)
 	begin();
 	for (;;)
 	{
-		read_on();
+		decoding_read_on(&steps);
 		settle();
 		decoding_sleep(wakeup_commit_lsn(), IDLE);
 	}

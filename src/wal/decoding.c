@@ -1,6 +1,7 @@
 /*
  * decoding.c
- *	  What both decoders do in the same way: look whether the server lets them, and sleep until there is more WAL.
+ *	  What both decoders do in the same way: look whether the server lets them, read what is
+ *	  flushed, and sleep until there is more.
  */
 #include "postgres.h"
 
@@ -14,7 +15,12 @@
 #include "shared/registry.h"
 #include "shared/worker.h"
 #include "wal/decoding.h"
+#include "wal/reader.h"
 #include "wal/slot.h"
+
+/* Without a pause in reading, a round ends after so many records or bytes. */
+#define RECORDS_PER_ROUND	2048
+#define BYTES_PER_ROUND		(2 * 1024 * 1024)
 
 /* Milliseconds of sleep while a commit is not flushed yet. */
 #define WAIT_FOR_FLUSH	10
@@ -79,6 +85,38 @@ decoding_wait_for_free_slot(const char *what, DecodingUnavailable unavailable)
 		unavailable(detail);
 	}
 	registry_set_state(WORKER_STARTING, NULL, NULL);
+}
+
+void
+decoding_read_on(const DecodingSteps *steps)
+{
+	int			records = 0;
+	XLogRecPtr	round = reader_position();
+
+	for (;;)
+	{
+		CHECK_FOR_INTERRUPTS();
+		switch (reader_next())
+		{
+			case READER_NOTHING:
+				return;
+			case READER_LOST:
+				steps->lost();
+				return;
+			case READER_RECORD:
+				break;
+		}
+		if (steps->record != NULL)
+			steps->record();
+		if (++records >= RECORDS_PER_ROUND || reader_position() - round >= BYTES_PER_ROUND)
+		{
+			records = 0;
+			round = reader_position();
+			steps->round();
+			if (!registry_wanted())
+				worker_leave();
+		}
+	}
 }
 
 /*

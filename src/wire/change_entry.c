@@ -5,6 +5,7 @@
 #include "change_entry.h"
 
 #include "json.h"
+#include "scratch.h"
 
 #ifdef POSTGRES_H
 #error "src/wire must not see PostgreSQL"
@@ -46,33 +47,13 @@ static const struct
 
 static const Slice star = SLICE_INIT("*");
 
-/* Where unescaped texts go. */
-typedef struct Scratch
-{
-	char	   *data;
-	size_t		left;
-} Scratch;
-
-/* Take the text of a string token. */
-static bool
-take_text(Slice token, Scratch *scratch, Slice *text)
-{
-	size_t		used;
-
-	if (!wjson_string_text(token, scratch->data, scratch->left, text, &used))
-		return false;
-	scratch->data += used;
-	scratch->left -= used;
-	return true;
-}
-
 /* Which events a value names; whatever is no event means all. */
 static unsigned
 parse_event(Slice value, Scratch *scratch)
 {
 	Slice		text;
 
-	if (take_text(value, scratch, &text))
+	if (scratch_text(value, scratch, &text))
 	{
 		for (int i = 0; i < EVENT_COUNT; i++)
 		{
@@ -105,7 +86,7 @@ parse_select(Slice value, Scratch *scratch, ChangeEntry *out, Writer *error)
 			if (wjson_type(element) != WJSON_STRING)
 				continue;
 			if (out->select_count == CHANGE_ENTRY_MAX_SELECT ||
-				!take_text(element, scratch, &out->select[out->select_count]))
+				!scratch_text(element, scratch, &out->select[out->select_count]))
 			{
 				writer_literal(error, "Error parsing `select` params: expected a list of at most ");
 				writer_int(error, CHANGE_ENTRY_MAX_SELECT);
@@ -167,7 +148,7 @@ take_name(Slice value, Slice absent, Scratch *scratch, Slice *name, bool *any)
 {
 	if (value.len == 0)
 		*name = absent;
-	else if (!take_text(value, scratch, name))
+	else if (!scratch_text(value, scratch, name))
 		return false;
 	*any = slice_equal(*name, star);
 	return true;
@@ -232,7 +213,7 @@ change_entry_parse(Slice entry, char *scratch, size_t scratch_size, ChangeEntry 
 	if (!is_allowed(values) ||
 		!take_name(values[KEY_SCHEMA], SLICE_LITERAL("public"), &room, &out->schema, &out->any_schema) ||
 		!take_name(values[KEY_TABLE], star, &room, &out->table, &out->any_table) ||
-		(values[KEY_FILTER].len > 0 && !take_text(values[KEY_FILTER], &room, &filter)))
+		(values[KEY_FILTER].len > 0 && !scratch_text(values[KEY_FILTER], &room, &filter)))
 		return refuse_params(entry, values, error);
 
 	out->condition_count = filter_parse(filter, room.data, room.left, out->conditions, FILTER_MAX_CONDITIONS, error);

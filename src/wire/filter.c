@@ -4,6 +4,8 @@
  */
 #include "filter.h"
 
+#include "scratch.h"
+
 #ifdef POSTGRES_H
 #error "src/wire must not see PostgreSQL"
 #endif
@@ -14,13 +16,6 @@ static const char *const op_names[] = {
 };
 
 #define OP_COUNT	((int) (sizeof(op_names) / sizeof(op_names[0])))
-
-/* Where values go that are not in the text as they are. */
-typedef struct Scratch
-{
-	char	   *data;
-	size_t		left;
-} Scratch;
 
 /* The name of an operator. */
 const char *

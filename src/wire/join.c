@@ -4,19 +4,14 @@
  */
 #include "join.h"
 
+#include "scratch.h"
+
 #ifdef POSTGRES_H
 #error "src/wire must not see PostgreSQL"
 #endif
 
 #define REFUSED		"InvalidJoinPayload: "
 #define TOO_LARGE	REFUSED "a string of the payload is too long"
-
-/* What is left of the caller's scratch buffer. */
-typedef struct Scratch
-{
-	char	   *data;
-	size_t		left;
-} Scratch;
 
 /* A value that says nothing: absent or null. */
 static bool
@@ -59,22 +54,6 @@ boolean_or_default(Slice token, JoinConfig *out, JoinWarning warning)
 	if (!read_boolean(token, &value))
 		out->warnings |= warning;
 	return value;
-}
-
-/* The text of a string; false only if the scratch buffer is too small. */
-static bool
-string_text(Slice token, Scratch *scratch, Slice *text)
-{
-	size_t		used;
-
-	if (!wjson_string_text(token, scratch->data, scratch->left, text, &used))
-		return false;
-	if (used > 0)
-	{
-		scratch->data += used;
-		scratch->left -= used;
-	}
-	return true;
 }
 
 /* config.broadcast */
@@ -134,7 +113,7 @@ read_presence(Slice presence, Scratch *scratch, JoinConfig *out)
 		case WJSON_OBJECT:
 			return REFUSED "config.presence.key: expected a string, a number or a boolean";
 		case WJSON_STRING:
-			if (!string_text(values[1], scratch, &out->presence_key))
+			if (!scratch_text(values[1], scratch, &out->presence_key))
 				return TOO_LARGE;
 			if (slice_has_byte(out->presence_key, '\0'))
 				return REFUSED "config.presence.key: expected a string without \\u0000";
@@ -223,8 +202,8 @@ read_tokens(Slice access, Slice user, Scratch *scratch, JoinConfig *out)
 		out->warnings |= JOIN_BAD_ACCESS_TOKEN;
 	if (!has_user && !is_absent(user))
 		out->warnings |= JOIN_BAD_USER_TOKEN;
-	if ((has_access && !string_text(access, scratch, &access_text)) ||
-		(has_user && !string_text(user, scratch, &user_text)))
+	if ((has_access && !scratch_text(access, scratch, &access_text)) ||
+		(has_user && !scratch_text(user, scratch, &user_text)))
 		return TOO_LARGE;
 	if (is_opaque_key(has_access ? access_text : user_text))
 		return NULL;
@@ -332,7 +311,7 @@ join_token_push(Slice payload, char *scratch_buffer, size_t scratch_size, Slice 
 		return JOIN_TOKEN_NONE;
 
 	/* One that is too long for the buffer can't be a token: it stays empty, and is malformed. */
-	if (!string_text(value, &scratch, token))
+	if (!scratch_text(value, &scratch, token))
 		*token = SLICE_EMPTY;
 	return is_opaque_key(*token) ? JOIN_TOKEN_IGNORED : JOIN_TOKEN_GIVEN;
 }

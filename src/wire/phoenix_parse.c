@@ -5,6 +5,7 @@
 #include "phoenix.h"
 
 #include "json.h"
+#include "scratch.h"
 
 #ifdef POSTGRES_H
 #error "src/wire must not see PostgreSQL"
@@ -18,13 +19,6 @@
 
 static const Slice null_token = SLICE_INIT("null");
 
-/* What is left of the caller's scratch buffer. */
-typedef struct Scratch
-{
-	char	   *data;
-	size_t		left;
-} Scratch;
-
 /*
  * The text of a topic or event token, if it is a string that can be one.  False
  * only if the scratch buffer is too small.
@@ -32,19 +26,12 @@ typedef struct Scratch
 static bool
 name_text(Slice token, Scratch *scratch, bool *has_text, Slice *text)
 {
-	size_t		used;
-
 	*has_text = false;
 	*text = SLICE_EMPTY;
 	if (wjson_type(token) != WJSON_STRING)
 		return true;
-	if (!wjson_string_text(token, scratch->data, scratch->left, text, &used))
+	if (!scratch_text(token, scratch, text))
 		return false;
-	if (used > 0)
-	{
-		scratch->data += used;
-		scratch->left -= used;
-	}
 	*has_text = !slice_has_byte(*text, '\0');
 	if (!*has_text)
 		*text = SLICE_EMPTY;

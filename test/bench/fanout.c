@@ -24,7 +24,6 @@
 #define JOIN_PATIENCE	(30 * NS_PER_SEC)
 #define DRAIN_PATIENCE	(10 * NS_PER_SEC)
 #define TIMER_TAG		0
-#define MAX_WINDOW		512
 
 typedef struct fanout
 {
@@ -112,20 +111,8 @@ fanout_begin(fanout *run, const bench_options *options, const char *what, const 
 static void
 send_messages(fanout *run, uint32_t sender, uint32_t count)
 {
-	static uint8_t frames[MAX_WINDOW * (STAMP_LENGTH + FLEET_FRAME_ROOM)];
-	size_t		size = 0;
-	char		payload[STAMP_LENGTH];
-	stamp		s = {.sender = sender, .sent = clock_now()};
-
-	for (uint32_t i = 0; i < count; i++)
-	{
-		s.seq = run->sent[sender]++;
-		stamp_write(payload, &s);
-		size += fleet_broadcast_frame(&run->fleet, sender, frames + size, run->options->as_text,
-									  payload, STAMP_LENGTH);
-	}
+	fleet_send_stamped(&run->fleet, sender, &run->sent[sender], count, run->options->as_text);
 	run->sent_all += count;
-	fleet_send(&run->fleet, sender, frames, size);
 }
 
 /* How many messages of a sender the slowest subscriber has. */

@@ -5,6 +5,7 @@
 #include "fleet.h"
 
 #include "clock.h"
+#include "stamp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -415,6 +416,27 @@ fleet_send(fleet *f, uint32_t client, const void *bytes, size_t length)
 	if (ws->unsent_length > 0)
 		watch_client(f, client, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
 	return true;
+}
+
+/*
+ * Sends the next messages of one client, at most FLEET_MAX_STAMPED, in one send(): their
+ * payloads are stamps, with it as their sender and *sent, which is counted on, as their numbers.
+ */
+void
+fleet_send_stamped(fleet *f, uint32_t client, uint32_t *sent, uint32_t count, bool as_text)
+{
+	static uint8_t frames[FLEET_MAX_STAMPED * (STAMP_LENGTH + FLEET_FRAME_ROOM)];
+	size_t		size = 0;
+	char		payload[STAMP_LENGTH];
+	stamp		s = {.sender = client, .sent = clock_now()};
+
+	for (uint32_t i = 0; i < count; i++)
+	{
+		s.seq = (*sent)++;
+		stamp_write(payload, &s);
+		size += fleet_broadcast_frame(f, client, frames + size, as_text, payload, STAMP_LENGTH);
+	}
+	fleet_send(f, client, frames, size);
 }
 
 /* Cuts all connections and frees everything; f->error stays readable. */

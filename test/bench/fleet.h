@@ -68,7 +68,11 @@ extern bool fleet_heartbeat(fleet *f, uint32_t client, uint32_t ref);
 extern size_t fleet_broadcast_frame(fleet *f, uint32_t client, uint8_t *out, bool as_text,
 									const char *payload, size_t length);
 extern bool fleet_send(fleet *f, uint32_t client, const void *bytes, size_t length);
+extern void fleet_send_stamped(fleet *f, uint32_t client, uint32_t *sent, uint32_t count, bool as_text);
 extern void fleet_close(fleet *f);
+
+/* As many messages as fleet_send_stamped sends at once. */
+#define FLEET_MAX_STAMPED	512
 
 /* Room for one frame that fleet_broadcast_frame makes, beside its payload. */
 #define FLEET_FRAME_ROOM	512

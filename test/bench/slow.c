@@ -100,20 +100,10 @@ open_fleet(slow_run *run, const bench_options *options, fleet *f, uint32_t count
 static void
 send_tick(slow_run *run)
 {
-	static uint8_t frames[TICK_MESSAGES * (STAMP_LENGTH + FLEET_FRAME_ROOM)];
 	uint32_t	sender = run->ticks++ % SENDERS;
-	size_t		size = 0;
-	char		payload[STAMP_LENGTH];
-	stamp		s = {.sender = sender, .sent = clock_now()};
 
-	for (uint32_t i = 0; i < TICK_MESSAGES; i++)
-	{
-		s.seq = run->sent[sender]++;
-		stamp_write(payload, &s);
-		size += fleet_broadcast_frame(&run->readers, sender, frames + size, false, payload, STAMP_LENGTH);
-	}
+	fleet_send_stamped(&run->readers, sender, &run->sent[sender], TICK_MESSAGES, false);
 	run->sent_all += TICK_MESSAGES;
-	fleet_send(&run->readers, sender, frames, size);
 }
 
 static void
