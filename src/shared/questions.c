@@ -27,14 +27,6 @@
 /* Weight of the past in the mean, in 32nds. */
 #define MEAN_PAST	31
 
-/*
- * One question counts in it as so many times the mean at most, or as so many microseconds. The first plans of a policy take a
- * hundred times as long as what follows: nobody may be refused for that. Policies that are slow in truth are known for it
- * after some dozens of questions.
- */
-#define MEAN_TIMES	8
-#define MEAN_LEAST	10000
-
 typedef enum SlotState
 {
 	SLOT_FREE,
@@ -416,14 +408,6 @@ refuse_the_late(void)
 	return listeners;
 }
 
-/* A question took so many microseconds. */
-static void
-count_in_mean(int64 us)
-{
-	us = Min(us, Max((int64) MEAN_LEAST, MEAN_TIMES * questions->mean_us));
-	questions->mean_us = (MEAN_PAST * questions->mean_us + Max((int64) 1, us)) / (MEAN_PAST + 1);
-}
-
 void
 question_answer(int authorizer, Answer answer)
 {
@@ -432,7 +416,7 @@ question_answer(int authorizer, Answer answer)
 	uint32		listeners;
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
-	count_in_mean(now - asked->since);
+	questions->mean_us = (MEAN_PAST * questions->mean_us + Max((int64) 1, now - asked->since)) / (MEAN_PAST + 1);
 	histogram_add(questions->slots[asked->slot].question.kind == QUESTION_READ ? HISTOGRAM_READ_CHECK :
 				  HISTOGRAM_WRITE_CHECK, now - asked->since);
 	listeners = 1u << questions->slots[asked->slot].listener;
