@@ -354,8 +354,10 @@ connections_reloaded(void)
 	{
 		Connection *connection = connection_at(slot);
 
-		if (connection != NULL && connection->state == CONNECTION_OPEN)
-			connection_schedule(connection);
+		if (connection == NULL || connection->state != CONNECTION_OPEN)
+			continue;
+		output_reloaded(connection);
+		connection_schedule(connection);
 	}
 }
 

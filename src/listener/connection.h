@@ -172,7 +172,7 @@ extern void connections_recycle(void);
 /* Look again at when the timer has to fire. */
 extern void connection_schedule(Connection *connection);
 
-/* The settings were read again: times that are among them hold from now on, also for those that wait already. */
+/* The settings were read again: those of open WebSockets hold from now on, also for those that wait already. */
 extern void connections_reloaded(void);
 
 /* The first channel was joined: the connection no longer counts as unjoined. */

@@ -76,11 +76,12 @@ seconds_since(const Channel *channel)
 uint64
 expiry_due(const Channel *channel)
 {
-	int64		over = over_at(channel);
+	int64		over;
 	int64		due;
 
 	if (channel->expiry_look_at != 0)
 		return channel->expiry_look_at;
+	over = over_at(channel);
 	if (channel->expiry == EXPIRY_OVER)
 		due = over + realtime_token_grace;
 	else if (channel->expiry == EXPIRY_NEAR)

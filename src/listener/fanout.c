@@ -15,8 +15,8 @@
 #include "wire/join.h"
 
 /*
- * What is delivered together. The bytes stay below the least client_queue_size, so that nobody is over it by them alone;
- * and a client that is closed amid such a frame has not much left to take before its close frame.
+ * What is delivered together, in bytes of the bus. It is less than the least client_queue_size, and a client that is closed
+ * amid such a frame has not much left to take before its close frame.
  */
 #define RUN_RECORDS			128
 #define RUN_BYTES			(32 * 1024)
@@ -182,6 +182,16 @@ listens(const Channel *channel)
 	return channel->connection->state == CONNECTION_OPEN && channel->read_broadcast;
 }
 
+/* Queue a frame, or close the connection for want of memory: what was queued is counted. */
+static void
+give(Connection *connection, Frame *frame)
+{
+	uint64		before = connection->sent;
+
+	output_queue(connection, frame);
+	tally(COUNTER_DELIVERIES, connection->sent - before);
+}
+
 /* One record for one member. */
 static void
 deliver(Fanout *fanout, Channel *channel)
@@ -195,10 +205,7 @@ deliver(Fanout *fanout, Channel *channel)
 		return;
 	frame = frame_of(fanout, variant, channel->topic);
 	if (frame != NULL || fanout->failed[variant])
-	{
-		output_queue(channel->connection, frame);
-		tally(COUNTER_DELIVERIES, 1);
-	}
+		give(channel->connection, frame);
 }
 
 void
@@ -269,10 +276,7 @@ deliver_run(Channel *member)
 		if (frame == NULL)
 			deliver_each(member);
 		else
-		{
-			output_queue(member->connection, frame);
-			tally(COUNTER_DELIVERIES, frame->messages);
-		}
+			give(member->connection, frame);
 	}
 }
 
@@ -306,6 +310,7 @@ forget_run(void)
 		run.frames[i] = NULL;
 		run.joined[i] = false;
 	}
+	run.topic = NULL;
 	run.count = 0;
 	run.bytes = 0;
 	run.has_ids = false;

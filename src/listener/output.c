@@ -115,6 +115,13 @@ watch_soft_limit(Connection *connection)
 	}
 }
 
+void
+output_reloaded(Connection *connection)
+{
+	if (connection->blocked)
+		watch_soft_limit(connection);
+}
+
 static void
 append(Connection *connection, Frame *frame)
 {

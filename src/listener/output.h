@@ -38,6 +38,9 @@ extern bool output_waiting(void);
 /* The socket takes more. False: it is broken, and shall be closed. */
 extern bool output_writeable(Connection *connection);
 
+/* client_queue_soft may be another. */
+extern void output_reloaded(Connection *connection);
+
 /* Forget what is queued, but for a frame that is half sent. */
 extern void output_drop(Connection *connection);
 

@@ -16,7 +16,8 @@ log_limit_allows(LogLimit *limit, int *left_out)
 	TimestampTz now = GetCurrentTimestamp();
 
 	*left_out = 0;
-	if (now - limit->second >= USECS_PER_SEC)
+	/* the clock may have been set back */
+	if (now < limit->second || now - limit->second >= USECS_PER_SEC)
 	{
 		*left_out = limit->left_out;
 		*limit = (LogLimit) {.second = now};

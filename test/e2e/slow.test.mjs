@@ -100,6 +100,25 @@ describe('the queue of one client', { concurrency: false }, () => {
     [short, sender].forEach(({ socket }) => socket.drop());
   });
 
+  test('a higher client_queue_soft holds for those that are over the lower one already', async () => {
+    await instance.set('realtime.client_queue_soft_time', `'2s'`);
+    const topic = newTopic();
+    const [slow, sender] = await Promise.all([1, 2].map(() => join(instance, topic)));
+    const before = await stat(instance, 'slow_consumers_closed');
+    slow.socket.pause();
+    const { sent } = await flood(sender, async (n) => n >= 50);
+    await instance.set('realtime.client_queue_soft', `'4MB'`);
+    const began = Date.now();
+    await until('three seconds without a close', async () => {
+      assert.equal(await stat(instance, 'slow_consumers_closed'), before);
+      return Date.now() - began > 3000;
+    });
+    slow.socket.resume();
+    await whole(slow, sent);
+    await instance.set('realtime.client_queue_soft', `'256kB'`);
+    [slow, sender].forEach(({ socket }) => socket.drop());
+  });
+
   test('a shorter client_queue_soft_time holds for those that are over client_queue_soft already', async () => {
     await instance.set('realtime.client_queue_soft_time', `'1h'`);
     const topic = newTopic();
