@@ -24,7 +24,7 @@ const HOUR = 3_600_000;
 const since = () => Date.now() - HOUR;
 
 // Joins and resolves with the reply; messages are { event, payload, meta, joinRef } as they come.
-async function join(topic, replay, { vsn = '2.0.0', broadcast = {}, as = key, config = {} } = {}) {
+async function join(topic, replay, { vsn = '2.0.0', broadcast = {}, as = key, config = {}, of = instance } = {}) {
   const messages = [];
   const systems = [];
   let reply;
@@ -43,7 +43,7 @@ async function join(topic, replay, { vsn = '2.0.0', broadcast = {}, as = key, co
       systems.push(payload.message);
     }
   };
-  const socket = await instance.connect({ vsn, key: as, onFrame });
+  const socket = await of.connect({ vsn, key: as, onFrame });
   const full = `realtime:${topic}`;
   const payload = { config: { ...config, private: true, broadcast: { ...broadcast, replay } } };
   socket.sendJson(vsn.startsWith('1') ? { topic: full, event: 'phx_join', payload, ref: '1' } : ['1', '1', full, 'phx_join', payload]);
@@ -310,5 +310,73 @@ for (const asynchronous of [false, true]) {
       self.socket.drop();
     }
     session.kill();
+  });
+}
+
+for (const late of [false, true]) {
+  test(`a listener that is lapped ${late ? 'after its replay was read' : 'while its policies are judged'}`, async () => {
+    const small = await Instance.start({
+      settings: ['fsync = off', 'realtime.bus_size = 16MB', 'realtime.policy_timeout = 10s', 'realtime.authorizers = 1'],
+    });
+    let stopped;
+    const goOn = () => {
+      if (stopped) {
+        process.kill(stopped, 'SIGCONT');
+        stopped = undefined;
+      }
+    };
+    try {
+      await small.rows('select realtime.setup_supabase()');
+      await small.rows(`
+        create table lock ();
+        grant select on lock to authenticated;
+        create function slow() returns boolean language plpgsql as $$ begin perform from lock; return true; end $$;
+        create policy slow on realtime.messages for select to authenticated using (slow())`);
+      const topic = newTopic();
+      const flood = async (from) => {
+        await small.rows(`select realtime.send(jsonb_build_object('n', n, 'text', repeat('x', 400000)), 'e', '${topic}')
+          from generate_series(${from}, ${from + 59}) n`);
+        await until('all of it on the bus', async () =>
+          Number(await small.value(`select value from realtime.stats where name = 'broadcasts_from_database'`)) >= from + 59, { seconds: 20 });
+      };
+      await small.rows(`select realtime.send(jsonb_build_object('n', n), 'e', '${topic}') from generate_series(1, 3) n`);
+      const replay = { since: since(), limit: 5 };
+      const as = small.token('authenticated');
+      const waits = async (type) =>
+        (await small.value(`select wait_event_type from pg_stat_activity where backend_type = 'realtime authorizer'`)) === type;
+      const locker = small.session();
+      await locker.rows('begin; lock table lock');
+      const joining = join(topic, replay, { of: small, as });
+      await until('the policy', () => waits('Lock'), { every: 1 });
+      stopped = Number(await small.value(`select pid from realtime.workers where kind = 'realtime listener'`));
+      process.kill(stopped, 'SIGSTOP');
+      if (late) {
+        await locker.rows('commit');
+        await until('the answer', () => waits('Extension'));
+      }
+      await flood(4);
+      goOn();
+      if (!late) {
+        await until('the loss', async () => Number(await small.value(`select value from realtime.stats where name = 'bus_bytes_lost'`)) > 0);
+        await locker.rows('commit');
+      }
+      locker.kill();
+      let self = await joining;
+      if (late) {
+        // The rows came by the bus, too.
+        assert.deepEqual(self.reply, { status: 'error', response: { reason: 'UnableToReplayMessages: Realtime was unable to replay messages' } });
+        self.socket.drop();
+        self = await join(topic, replay, { of: small, as });
+      }
+      assert.equal(self.reply.status, 'ok', JSON.stringify(self.reply));
+      await small.rows(`select realtime.send('{"n": 64}', 'e', '${topic}')`);
+      await until(() => `the last of ${numbers(self.messages)}`, () => numbers(self.messages).at(-1) === 64, { seconds: 20 });
+      assert.deepEqual(numbers(self.messages), [59, 60, 61, 62, 63, 64]);
+      assert.deepEqual(self.systems, []);
+      self.socket.drop();
+    } finally {
+      goOn();
+      await small.destroy();
+    }
   });
 }
