@@ -147,6 +147,12 @@ limits_of_connection(const Connection *connection, Limit limit)
 	return limit_of(role_of(connection->token), limit);
 }
 
+int
+limits_of_channel(const Channel *channel, Limit limit)
+{
+	return limit_of(role_of(channel->token), limit);
+}
+
 /* Nearly all are below the lowest limit of all roles. */
 bool
 limits_queue_over_role(const Connection *connection, Size bytes, Limit limit)

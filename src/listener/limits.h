@@ -35,6 +35,9 @@ extern bool limits_http_messages(const Token *token, uint32 n, int *retry_ms);
 /* The limit for a connection by the token of its connect, before that the common one. */
 extern int	limits_of_connection(const Connection *connection, Limit limit);
 
+/* The same for the role of the channel's token. */
+extern int	limits_of_channel(const Channel *channel, Limit limit);
+
 /* Are so many bytes over LIMIT_QUEUE or LIMIT_QUEUE_SOFT of the connection? Asked for each frame that one gets. */
 extern bool limits_queue_over_role(const Connection *connection, Size bytes, Limit limit);
 

@@ -61,6 +61,21 @@ hold_back(Channel *channel, Slice ref)
 	reply_ok(channel, ref);
 }
 
+/* Are so many present on the channel's topic, with so many more on their way, that it may not join them? */
+static bool
+topic_is_full(const Channel *channel, uint32 more)
+{
+	return presence_state_count(topic_name(channel->topic), channel->topic->is_private) + more >=
+		(uint32) limits_of_channel(channel, LIMIT_PRESENT_ON_TOPIC);
+}
+
+/* The same in all. */
+static bool
+all_is_full(const Channel *channel, uint32 more)
+{
+	return presence_state_total() + more >= (uint32) limits_of_channel(channel, LIMIT_PRESENT);
+}
+
 static void
 track(Channel *channel, Slice payload, Slice ref)
 {
@@ -71,11 +86,10 @@ track(Channel *channel, Slice payload, Slice ref)
 		reply_ok(channel, ref);
 		return;
 	}
-	if (!presence->tracked &&
-		presence_state_count(topic_name(channel->topic), channel->topic->is_private) >= (uint32) realtime_max_presence_per_topic)
+	if (!presence->tracked && topic_is_full(channel, 0))
 		channel_reply_error(channel, ref, SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence_per_topic "
 														"allows are present on this topic, try again later"));
-	else if (!presence->tracked && presence_state_total() >= (uint32) realtime_max_presence)
+	else if (!presence->tracked && all_is_full(channel, 0))
 		channel_reply_error(channel, ref, SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence "
 														"allows are present, try again later"));
 	else if (!keep_payload(presence, payload))
@@ -168,9 +182,7 @@ is_full(const Channel *channel)
 {
 	uint32		more = presence_on_the_way();
 
-	return presence_state_total() + more >= (uint32) realtime_max_presence ||
-		presence_state_count(topic_name(channel->topic), channel->topic->is_private) + more >=
-		(uint32) realtime_max_presence_per_topic;
+	return all_is_full(channel, more) || topic_is_full(channel, more);
 }
 
 static void

@@ -23,6 +23,8 @@
 	X(JOINS, max_joins_per_second, 1, 0) \
 	X(REQUESTS, max_requests_per_second, 1, 0) \
 	X(PRESENCE, presence_rate, 1, 0) \
+	X(PRESENT, max_presence, 1, 0) \
+	X(PRESENT_ON_TOPIC, max_presence_per_topic, 1, 0) \
 	X(CHANNELS, max_channels_per_client, 1, 0) \
 	X(PAYLOAD, max_payload_size, 1024, GUC_UNIT_BYTE) \
 	X(QUESTIONS, max_questions_per_client, 1, 0) \

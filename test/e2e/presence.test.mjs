@@ -255,12 +255,17 @@ describe('two listeners', () => {
       const reply = await clients[2].reply(clients[2].track({}));
       assert.equal(reply.status, 'error');
       assert.match(reply.response.reason, /^TooManyPresences: .*max_presence_per_topic/);
+      await instance.set('realtime.role_limits', `'service_role: max_presence_per_topic=3'`);
+      const service = await joined(topic, { key: 'service', token: instance.token('service_role') });
+      await until('room for another role', async () => (await service.reply(service.track({}))).status === 'ok');
+      assert.equal((await clients[2].reply(clients[2].track({}))).status, 'error');
+      assert.equal((await service.reply(service.untrack())).status, 'ok');
       await clients[0].tracked({ others: 'may change' });
       assert.equal((await clients[1].reply(clients[1].untrack())).status, 'ok');
       await clients[2].tracked({ there: 'is room now' });
       assert.ok(clients.every(({ socket }) => !socket.ended));
     } finally {
-      await instance.rows('alter system reset realtime.max_presence_per_topic; alter system reset realtime.max_payload_size; select pg_reload_conf()');
+      await instance.rows('alter system reset realtime.max_presence_per_topic; alter system reset realtime.role_limits; alter system reset realtime.max_payload_size; select pg_reload_conf()');
     }
   });
 
