@@ -38,6 +38,17 @@ const stat = async (instance, name) => Number(await instance.value(`select value
 const whole = (self, sent) => until(() => `all messages, not ${self.messages.length} of ${sent}`, () => self.messages.length === sent)
   .then(() => assert.deepEqual(self.messages.map(({ payload }) => payload.n), [...Array(sent).keys()]));
 
+// A client that has stopped reading and is over client_queue_soft, who sent it so many messages, and how many were closed
+// before.
+async function behind(instance) {
+  const topic = newTopic();
+  const [slow, sender] = await Promise.all([1, 2].map(() => join(instance, topic)));
+  const closed = await stat(instance, 'slow_consumers_closed');
+  slow.socket.pause();
+  const { sent } = await flood(sender, async (n) => n >= 50);
+  return { slow, sender, sent, closed };
+}
+
 // A client that had stopped reading reads again: it gets what was sent before, without a gap, and then why it was closed.
 async function seesItsEnd(self, reason) {
   self.socket.resume();
@@ -102,15 +113,11 @@ describe('the queue of one client', { concurrency: false }, () => {
 
   test('a higher client_queue_soft holds for those that are over the lower one already', async () => {
     await instance.set('realtime.client_queue_soft_time', `'2s'`);
-    const topic = newTopic();
-    const [slow, sender] = await Promise.all([1, 2].map(() => join(instance, topic)));
-    const before = await stat(instance, 'slow_consumers_closed');
-    slow.socket.pause();
-    const { sent } = await flood(sender, async (n) => n >= 50);
+    const { slow, sender, sent, closed } = await behind(instance);
     await instance.set('realtime.client_queue_soft', `'4MB'`);
     const began = Date.now();
     await until('three seconds without a close', async () => {
-      assert.equal(await stat(instance, 'slow_consumers_closed'), before);
+      assert.equal(await stat(instance, 'slow_consumers_closed'), closed);
       return Date.now() - began > 3000;
     });
     slow.socket.resume();
@@ -121,14 +128,10 @@ describe('the queue of one client', { concurrency: false }, () => {
 
   test('a shorter client_queue_soft_time holds for those that are over client_queue_soft already', async () => {
     await instance.set('realtime.client_queue_soft_time', `'1h'`);
-    const topic = newTopic();
-    const [slow, sender] = await Promise.all([1, 2].map(() => join(instance, topic)));
-    const before = await stat(instance, 'slow_consumers_closed');
-    slow.socket.pause();
-    await flood(sender, async (n) => n >= 50);
-    assert.equal(await stat(instance, 'slow_consumers_closed'), before);
+    const { slow, sender, closed } = await behind(instance);
+    assert.equal(await stat(instance, 'slow_consumers_closed'), closed);
     await instance.set('realtime.client_queue_soft_time', `'1s'`);
-    await until('it is gone', async () => (await stat(instance, 'slow_consumers_closed')) === before + 1);
+    await until('it is gone', async () => (await stat(instance, 'slow_consumers_closed')) === closed + 1);
     await seesItsEnd(slow, QUEUE_SOFT);
     sender.socket.drop();
   });
