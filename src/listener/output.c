@@ -305,7 +305,6 @@ flush(Connection *connection)
 		{
 			connection->blocked = true;
 			server_want_writeable(connection);
-			watch_soft_limit(connection);
 		}
 		else if (total >= TURN_MAX)
 		{
@@ -313,6 +312,8 @@ flush(Connection *connection)
 			break;
 		}
 	}
+	if (connection->blocked || connection->over_soft_since != 0)
+		watch_soft_limit(connection);
 	return true;
 }
 
@@ -372,10 +373,7 @@ output_writeable(Connection *connection)
 	if (!may_write(connection))
 		return true;
 	forget_gathered();
-	if (!serve(connection))
-		return false;
-	watch_soft_limit(connection);
-	return true;
+	return serve(connection);
 }
 
 /* What waits to be sent, and the queues themselves. */

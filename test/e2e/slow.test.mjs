@@ -5,7 +5,7 @@ import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Instance } from './lib/instance.mjs';
 import { member } from './lib/member.mjs';
-import { until } from './lib/poll.mjs';
+import { pause, until } from './lib/poll.mjs';
 
 const QUEUE_MEMORY = 'too slow: over queue_memory, connect again and resume';
 const QUEUE_SIZE = 'too slow: over client_queue_size, connect again and resume';
@@ -134,6 +134,24 @@ describe('the queue of one client', { concurrency: false }, () => {
     await until('it is gone', async () => (await stat(instance, 'slow_consumers_closed')) === closed + 1);
     await seesItsEnd(slow, QUEUE_SOFT);
     sender.socket.drop();
+  });
+
+  // A large send buffer takes more than one turn's worth at once: the rest of the queue then goes without the socket
+  // having been full again.
+  test('one that has caught up is not closed for having been over client_queue_soft', async () => {
+    await instance.set('realtime.client_send_buffer', `'0'`);
+    await instance.set('realtime.client_queue_size', `'64MB'`);
+    await instance.set('realtime.client_queue_soft', `'64kB'`);
+    await instance.set('realtime.client_queue_soft_time', `'1s'`);
+    const topic = newTopic();
+    const [sender, ...members] = await Promise.all(Array.from({ length: 20 }, () => join(instance, topic)));
+    members.forEach(({ socket }) => socket.pause());
+    const { sent } = await flood(sender, async (n) => n >= 150);
+    members.forEach(({ socket }) => socket.resume());
+    await Promise.all(members.map((self) => whole(self, sent)));
+    await pause(1500);
+    assert.deepEqual(members.filter(({ socket }) => socket.ended).map(({ socket }) => socket.ended), []);
+    [sender, ...members].forEach(({ socket }) => socket.drop());
   });
 });
 
