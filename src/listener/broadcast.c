@@ -198,14 +198,6 @@ tell_gap(Channel *channel, void *arg)
 	channel_system(channel, SLICE_LITERAL("system"), false, *(Slice *) arg);
 }
 
-/* What a channel has sent may be among what was overwritten, and will then never come back. */
-static void
-tell_lapped(Channel *channel, void *arg)
-{
-	channel->in_flight = 0;
-	tell_gap(channel, arg);
-}
-
 /* Messages were lost; of one topic, public and private, or of all. */
 static void
 gap(const BusRecord *record)
@@ -227,7 +219,34 @@ gap(const BusRecord *record)
 	}
 }
 
-/* This listener was too slow: the ring has gone round. */
+static void
+judge_again_if_private(Channel *channel, void *arg)
+{
+	if (channel->topic->is_private)
+		channel_judge_again(channel);
+}
+
+/* Policies may have changed; for one topic, or, without a name, for all. */
+static void
+reauthorize(Slice name)
+{
+	Topic	   *topic;
+
+	asking_judge_again(name);
+	if (name.len == 0)
+	{
+		channels_each(judge_again_if_private, NULL);
+		return;
+	}
+	topic = topic_find(name, true);
+	for (uint32 m = 0; topic != NULL && m < topic->member_count; m++)
+		channel_judge_again(topic->members[m]);
+}
+
+/*
+ * This listener was too slow: the ring has gone round. Any kind of record may be among what was overwritten, so for each
+ * of them what it would have told is found out in another way.
+ */
 static void
 lapped(uint64 bytes)
 {
@@ -241,34 +260,12 @@ lapped(uint64 bytes)
 	writer_uint(&w, bytes);
 	writer_literal(&w, " bytes");
 	message = writer_written(&w);
-	channels_each(tell_lapped, &message);
+	channels_each(tell_gap, &message);
 	asked_replays_lost(SLICE_EMPTY);
 	changes_lapped(message);
 	presence_lapped();
-}
-
-static void
-judge_again_if_private(Channel *channel, void *arg)
-{
-	if (channel->topic->is_private)
-		channel_judge_again(channel);
-}
-
-/* Policies may have changed; for one topic, or for all. */
-static void
-reauthorize(const BusRecord *record)
-{
-	Topic	   *topic;
-
-	asking_judge_again(record->topic);
-	if (record->topic.len == 0)
-	{
-		channels_each(judge_again_if_private, NULL);
-		return;
-	}
-	topic = topic_find(record->topic, true);
-	for (uint32 m = 0; topic != NULL && m < topic->member_count; m++)
-		channel_judge_again(topic->members[m]);
+	readiness_lapped();
+	reauthorize(SLICE_EMPTY);
 }
 
 static void
@@ -295,7 +292,7 @@ handle_record(const BusRecord *record)
 			asking_replay_row(record);
 			break;
 		case BUS_REAUTHORIZE:
-			reauthorize(record);
+			reauthorize(record->topic);
 			break;
 		case BUS_PRESENCE_TRACK:
 		case BUS_PRESENCE_UNTRACK:
@@ -369,10 +366,14 @@ broadcast_bus_has_news(void)
 	return bus_has_news(&reader);
 }
 
-/* What this channel has published is on the ring before anything that is published from now on. */
+/*
+ * What this channel has published is on the ring before anything that is published from now on. What is not found there
+ * was overwritten, and will never be read.
+ */
 void
 broadcast_settle(Channel *channel)
 {
 	while (channel->in_flight > 0 && broadcast_read_bus())
 		;
+	channel->in_flight = 0;
 }

@@ -77,3 +77,14 @@ readiness_ready(void)
 {
 	channels_each(ready_channel, NULL);
 }
+
+void
+readiness_lapped(void)
+{
+	char		text[REPLICATION_TEXT_SIZE];
+
+	if (replication_get(text) == REPLICATION_READY)
+		readiness_ready();
+	else if (text[0] != '\0')
+		readiness_waiting(slice_cstring(text));
+}

@@ -14,4 +14,7 @@ extern void readiness_joined(Channel *channel, bool wants_ready);
 extern void readiness_waiting(Slice text);
 extern void readiness_ready(void);
 
+/* Either of them may have been lost. */
+extern void readiness_lapped(void);
+
 #endif							/* REALTIME_LISTENER_READINESS_H */
