@@ -156,7 +156,7 @@ resume_send(Channel *channel)
 	while (bus_next(beginning.gap.data, beginning.gap.len, &offset, &record))
 		if (!history_not_after(record.mark, beginning.from))
 			fanout_to(channel, &record);
-	channel->begins = beginning.asked || beginning.replay;
+	channel->begins = channel->read_broadcast && (beginning.asked || beginning.replay);
 	channel->begin = beginning.now;
 	if (channel->begins)
 		channel->since = 0;		/* its place is known better than by when it joined */

@@ -8,6 +8,8 @@
 #include "listener/asking.h"
 #include "listener/broadcast.h"
 #include "listener/channel.h"
+#include "listener/expiry.h"
+#include "listener/presence.h"
 #include "listener/rights.h"
 #include "shared/settings.h"
 
@@ -62,6 +64,9 @@ take_rights(Channel *channel, const Answer *answer)
 		shutdown_with(channel, nothing_left ? NO_PERMISSION : PERMISSION_LOST);
 		return false;
 	}
+	/* diffs are of no use without the state that they change */
+	if (channel->presence_enabled && !channel->read_presence && answer->presence)
+		channel->awaits_state = true;
 	channel->read_broadcast = answer->broadcast;
 	channel->read_presence = answer->presence;
 	channel->write_broadcast = channel->write_presence = RIGHT_UNKNOWN;
@@ -112,7 +117,8 @@ channel_judged_again(Channel *channel, const Answer *answer)
 				channel_shutdown(channel, SLICE_LITERAL("Query was cancelled, please try again"));
 			break;
 		default:
-			(void) take_rights(channel, answer);
+			if (take_rights(channel, answer) && channel->awaits_state && !expiry_withholds(channel))
+				presence_send_state(channel);
 			break;
 	}
 }

@@ -123,11 +123,11 @@ describe('the right to write', () => {
 });
 
 describe('access_token', () => {
-  test('a gained right to read starts delivery', async () => {
+  for (const resume of [undefined, {}]) test(`a gained right to read starts delivery${resume ? ', with resume' : ''}`, async () => {
     const topic = newTopic();
     await grant(ALICE, topic, { extension: 'presence' });
     await grant(BOB, topic);
-    const self = await join(topic, { config: { presence: { enabled: true } } });
+    const self = await join(topic, { config: { presence: { enabled: true }, broadcast: { resume } } });
     const other = await join(topic, { sub: BOB });
     await ok(other, 'unseen');
     await grant(ALICE, topic);
@@ -136,6 +136,33 @@ describe('access_token', () => {
     await ok(other, 'seen');
     await until('what may be read now', () => self.messages.length > 0);
     assert.deepEqual(self.messages.map(({ event }) => event), ['seen']);
+    self.socket.drop();
+    other.socket.drop();
+  });
+
+  for (const how of ['access_token', 'reauthorize']) test(`a gained right to presence brings the state first: ${how}`, async () => {
+    const topic = newTopic();
+    await grant(ALICE, topic);
+    await grant(BOB, topic, { extension: 'presence' });
+    const self = await join(topic, { config: { presence: { enabled: true } } });
+    const other = await join(topic, { sub: BOB, config: { presence: { enabled: true, key: 'bob' } } });
+    const track = async (n) => {
+      const ref = other.push('presence', { type: 'presence', event: 'track', payload: { n } });
+      await until('its track', () => other.replies.get(ref)?.status === 'ok');
+    };
+    const told = () => self.others.filter(({ event }) => /^presence/.test(event)).map(({ event, payload }) => [event, (payload.bob ?? payload.joins?.bob)?.metas[0].n]);
+    await track(1);
+    assert.deepEqual(told(), []);
+    await grant(ALICE, topic, { extension: 'presence' });
+    if (how === 'access_token') {
+      self.push('access_token', { access_token: tokenOf(ALICE, { another: 1 }) });
+    } else {
+      await instance.rows(`select realtime.reauthorize('${topic}')`);
+    }
+    await until('the state', () => told().length > 0);
+    await track(2);
+    await until('the change of it', () => told().length > 1);
+    assert.deepEqual(told(), [['presence_state', 1], ['presence_diff', 2]]);
     self.socket.drop();
     other.socket.drop();
   });
