@@ -357,6 +357,8 @@ connections_reloaded(void)
 		if (connection == NULL || connection->state != CONNECTION_OPEN)
 			continue;
 		output_reloaded(connection);
+		if (connection->tracks > 0)
+			server_limit_unacknowledged(connection, realtime_client_timeout);
 		connection_schedule(connection);
 	}
 }
@@ -365,6 +367,15 @@ static bool
 ping_is_open(const Connection *connection)
 {
 	return connection->pinged_at > connection->last_received;
+}
+
+/* Who is present and quiet is pinged after ping_interval, and then has the rest of client_timeout, but half of it at least. */
+static uint64
+answer_due(const Connection *connection)
+{
+	int			rest = realtime_client_timeout - Min(realtime_ping_interval, realtime_client_timeout / 2);
+
+	return Max(connection->last_received + realtime_client_timeout, connection->pinged_at + rest);
 }
 
 /* When does something have to happen by itself? */
@@ -380,8 +391,7 @@ next_deadline(const Connection *connection)
 	if (connection->over_soft_since != 0)
 		due = Min(due, connection->over_soft_since + realtime_client_queue_soft_time);
 	if (connection->tracks > 0)
-		due = Min(due, connection->last_received +
-				  (ping_is_open(connection) ? realtime_client_timeout : realtime_ping_interval));
+		due = Min(due, ping_is_open(connection) ? answer_due(connection) : connection->last_received + realtime_ping_interval);
 	return due;
 }
 
@@ -422,8 +432,7 @@ timer_fired(Timer *timer)
 	}
 	else if (now_ms >= connection->last_received + realtime_idle_timeout)
 		connection_close(connection, CLOSE_NORMAL, "", false);
-	else if (connection->tracks > 0 && ping_is_open(connection) &&
-			 now_ms >= connection->last_received + realtime_client_timeout)
+	else if (connection->tracks > 0 && ping_is_open(connection) && now_ms >= answer_due(connection))
 		connection_cut(connection);
 	else
 	{

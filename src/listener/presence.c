@@ -14,6 +14,8 @@
 #include "shared/settings.h"
 #include "wire/json.h"
 
+#define NO_MEMORY	SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later")
+
 void
 presence_init(int index)
 {
@@ -61,46 +63,64 @@ hold_back(Channel *channel, Slice ref)
 	reply_ok(channel, ref);
 }
 
-/* Are so many present on the channel's topic, with so many more on their way, that it may not join them? */
+/* Does the channel take the place of a client that was lost, and so add nobody to those who are present? */
 static bool
-topic_is_full(const Channel *channel, uint32 more)
+takes_over(const Channel *channel)
 {
-	return presence_state_count(topic_name(channel->topic), channel->topic->is_private) + more >=
-		(uint32) limits_of_channel(channel, LIMIT_PRESENT_ON_TOPIC);
+	return channel->presence_key.len > 0 &&
+		presence_state_lingering(topic_name(channel->topic), channel->topic->is_private, channel->presence_key) != NULL;
 }
 
-/* The same in all. */
-static bool
-all_is_full(const Channel *channel, uint32 more)
+/* Are so many present, with so many more on their way, that the channel may not join them? Says why; empty: it may. */
+static Slice
+full(const Channel *channel, uint32 more)
 {
-	return presence_state_total() + more >= (uint32) limits_of_channel(channel, LIMIT_PRESENT);
+	uint32		here = presence_state_count(topic_name(channel->topic), channel->topic->is_private);
+	Slice		reason = SLICE_EMPTY;
+
+	if (channel->presence != NULL && channel->presence->tracked)
+		return SLICE_EMPTY;
+	if (here + more >= (uint32) limits_of_channel(channel, LIMIT_PRESENT_ON_TOPIC))
+		reason = SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence_per_topic "
+							   "allows are present on this topic, try again later");
+	else if (presence_state_total() + more >= (uint32) limits_of_channel(channel, LIMIT_PRESENT))
+		reason = SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence "
+							   "allows are present, try again later");
+	return reason.len > 0 && takes_over(channel) ? SLICE_EMPTY : reason;
+}
+
+/* Those who have just come or gone count, too. False: the connection was closed meanwhile. */
+static bool
+count_all(Channel *channel)
+{
+	if (full(channel, presence_on_the_way()).len > 0)
+		presence_settle();
+	return channel->connection->state == CONNECTION_OPEN;
 }
 
 static void
 track(Channel *channel, Slice payload, Slice ref)
 {
 	ChannelPresence *presence = channel->presence;
+	Slice		refusal;
 
 	if (presence->payload.data != NULL && wjson_equal(presence->payload, payload))
 	{
 		reply_ok(channel, ref);
 		return;
 	}
-	if (!presence->tracked && topic_is_full(channel, 0))
-		channel_reply_error(channel, ref, SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence_per_topic "
-														"allows are present on this topic, try again later"));
-	else if (!presence->tracked && all_is_full(channel, 0))
-		channel_reply_error(channel, ref, SLICE_LITERAL("TooManyPresences: as many clients as realtime.max_presence "
-														"allows are present, try again later"));
+	refusal = full(channel, 0);
+	if (refusal.len > 0)
+		channel_reply_error(channel, ref, refusal);
 	else if (!keep_payload(presence, payload))
-		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+		channel_reply_error(channel, ref, NO_MEMORY);
 	else if (!within_rate(channel))
 		hold_back(channel, ref);
 	else if (!presence_publish_track(channel, ref))
 	{
 		/* the same payload must not be taken for one that is tracked */
 		presence_release(&presence->payload);
-		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+		channel_reply_error(channel, ref, NO_MEMORY);
 	}
 }
 
@@ -176,15 +196,6 @@ enable(Channel *channel, Incoming *incoming)
 	return channel->presence_enabled;
 }
 
-/* Those who have just come count, too. */
-static bool
-is_full(const Channel *channel)
-{
-	uint32		more = presence_on_the_way();
-
-	return all_is_full(channel, more) || topic_is_full(channel, more);
-}
-
 static void
 push_track(Channel *channel, const Incoming *pushed, Slice payload)
 {
@@ -207,15 +218,13 @@ push_track(Channel *channel, const Incoming *pushed, Slice payload)
 	}
 	if (!enable(channel, incoming) || !channel_may_write(channel, &channel->write_presence, incoming, refuse_track))
 		return;
-	if ((channel->presence == NULL || !channel->presence->tracked) && is_full(channel))
-		presence_settle();
-	if (channel->connection->state != CONNECTION_OPEN)
+	if (!count_all(channel))
 		return;
 	if (channel->presence == NULL)
 		channel->presence = calloc(1, sizeof(ChannelPresence));
 	if (channel->presence == NULL)
 	{
-		channel_reply_error(channel, ref, SLICE_LITERAL("OutOfMemory: the server has no memory for this payload, try again later"));
+		channel_reply_error(channel, ref, NO_MEMORY);
 		return;
 	}
 	track(channel, payload, ref);
@@ -266,12 +275,20 @@ void
 presence_send_due(Channel *channel)
 {
 	ChannelPresence *presence = channel->presence;
+	Slice		refusal;
 
-	if (!within_rate(channel))
+	if (!within_rate(channel) || !count_all(channel))
 		return;
+	refusal = full(channel, 0);
 	presence->held_back = false;
-	if (presence->payload.data != NULL)
-		(void) presence_publish_track(channel, SLICE_EMPTY);
-	else if (presence->tracked)
-		presence_publish_untrack(channel, BUS_PRESENCE_UNTRACK, SLICE_EMPTY);
+	if (presence->payload.data == NULL)
+	{
+		if (presence->tracked)
+			presence_publish_untrack(channel, BUS_PRESENCE_UNTRACK, SLICE_EMPTY);
+	}
+	else if (refusal.len > 0 || !presence_publish_track(channel, SLICE_EMPTY))
+	{
+		presence_release(&presence->payload);
+		channel_system(channel, SLICE_LITERAL("system"), false, refusal.len > 0 ? refusal : NO_MEMORY);
+	}
 }

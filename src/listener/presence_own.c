@@ -258,7 +258,8 @@ presence_publish_untrack(Channel *channel, BusKind kind, Slice ref)
 	if (bus_publish(&record))
 		on_the_way++;
 	channel->presence->tracked = false;
-	channel->connection->tracks--;
+	if (--channel->connection->tracks == 0)
+		server_limit_unacknowledged(channel->connection, 0);
 }
 
 static void
@@ -425,7 +426,7 @@ presence_track_was_read(const BusRecord *read, PresenceOwner owner)
 static void
 tell_entry(const PresenceEntry *entry)
 {
-	bool		lingers = entry->lingers && is_lingering(entry->owner);
+	bool		lingers = is_lingering(entry->owner);
 	BusRecord	record = {
 		.kind = BUS_PRESENCE_TRACK,
 		.has_id = true,

@@ -31,7 +31,7 @@ extern ssize_t server_send(Connection *connection, const unsigned char *data, Si
 /* Call output_writeable once the socket takes more. Takes effect when libuv runs next. */
 extern void server_want_writeable(Connection *connection);
 
-/* The connection breaks once what was sent has not been acknowledged for so many ms: TCP_USER_TIMEOUT. */
+/* The connection breaks once what was sent has not been acknowledged for so many ms: TCP_USER_TIMEOUT. 0: as the system does it. */
 extern void server_limit_unacknowledged(Connection *connection, int ms);
 
 /* shutdown(2); under TLS the client is told first. */

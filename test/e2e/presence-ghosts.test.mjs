@@ -9,7 +9,7 @@ import { Instance } from './lib/instance.mjs';
 import { VERSIONS } from './lib/client.mjs';
 import { dropAll, held, join, keysOf, newTopic, opened } from './lib/presence.mjs';
 import { Present } from './lib/present.mjs';
-import { until } from './lib/poll.mjs';
+import { pause, until } from './lib/poll.mjs';
 
 const run = promisify(execFile);
 const PROCESS = fileURLToPath(new URL('./lib/present-process.mjs', import.meta.url));
@@ -112,6 +112,21 @@ describe('clients that vanish', () => {
     }
   }
 
+  test('who has left may stop reading for longer than client_timeout', { timeout: 60_000 }, async () => {
+    const topic = newTopic();
+    const [left, talker] = await Promise.all(['left', 'talker'].map((key) => joined(topic, { key })));
+    await left.tracked({});
+    await left.reply(left.untrack());
+    left.socket.pause();
+    const filler = 'x'.repeat(40_000);
+    for (let n = 0; n < 20; n++) {
+      talker.push('broadcast', { type: 'broadcast', event: 'e', payload: { n, filler } });
+    }
+    await pause(3 * TIMEOUT);
+    left.socket.resume();
+    await left.tracked({ again: true });
+  });
+
   test('a cable that is cut, also while data is written to it', { timeout: 60_000 }, (t) =>
     withCable(t, async (cut) => {
       const topic = newTopic();
@@ -145,6 +160,23 @@ describe('clients that vanish', () => {
       await until('the others see it', () => !talker.view.keys.has('cut'));
       assert.ok((await connected()).includes(quietId), 'behind the same cable, but nothing was written to it: it is not missed');
     }));
+});
+
+test('a ping_interval as long as client_timeout leaves time to answer', { timeout: 60_000 }, async () => {
+  instance = await Instance.start({ settings: ['fsync = off', 'realtime.client_timeout = 4s', 'realtime.ping_interval = 5s'] });
+  try {
+    const self = await joined(newTopic(), { key: 'self' });
+    await self.tracked({});
+    await pause(4000);
+    self.socket.pause();
+    await pause(1700); // the ping comes after a second of it
+    self.socket.resume();
+    await pause(2000);
+    assert.equal(self.socket.ended, undefined);
+    assert.equal(self.socket.pings, 1);
+  } finally {
+    await instance.destroy();
+  }
 });
 
 const CLIENTS = 200;

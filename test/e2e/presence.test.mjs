@@ -309,6 +309,61 @@ describe('two listeners', () => {
     await leave(watcher.client);
   });
 
+  test('who comes back within the grace needs no room', async () => {
+    const topic = newTopic();
+    await instance.set('realtime.max_presence_per_topic', 1);
+    try {
+      const a = await joined(topic, { key: 'a', config: { presence: { grace_ms: 30000 } } });
+      const b = await joined(topic, { key: 'b' });
+      await a.tracked({ visit: 1 });
+      const full = async () => (await b.reply(b.track({}))).response.reason;
+      await until('the limit holds', async () => /^TooManyPresences/.test(await full()) || !(await b.reply(b.untrack())));
+      a.socket.drop();
+      await until('it lingers', async () => (await instance.value(`select count(*) from realtime.channels where topic = '${topic}'`)) === '1');
+      assert.match(await full(), /^TooManyPresences/, 'its place is kept');
+      await a.open(instance.port, instance.token());
+      await a.synced();
+      await a.tracked({ visit: 2 });
+      await until('one is present', () => b.view.keys.size === 1 && [...b.view.keys.get('a').values()][0].visit === 2);
+      assert.deepEqual([...a.view.faults, ...b.view.faults], []);
+    } finally {
+      await instance.rows('alter system reset realtime.max_presence_per_topic; select pg_reload_conf()');
+    }
+  });
+
+  test('a track that was held back by the rate is not one too many', async () => {
+    const topic = newTopic();
+    const nobody = () => until('nobody is there', async () => (await keysOf(instance, topic)).length === 0);
+    await instance.set('realtime.max_presence_per_topic', 1);
+    await instance.set('realtime.presence_rate', 1);
+    await instance.set('realtime.limit_burst', `'1s'`);
+    try {
+      const [a, b, c] = await Promise.all(['a', 'b', 'c'].map((key) => joined(topic, { key })));
+      await b.tracked({});
+      await until('the limit holds', async () => (await c.reply(c.track({}))).status === 'error' || !(await c.reply(c.untrack())));
+      await b.reply(b.untrack());
+      await nobody();
+      // The untrack is held back until the next second, and then the track after it: by the time that comes the place is
+      // taken. Who is slow finds it not held back, and tries again.
+      await until('somebody else while it is held back', async () => {
+        await a.tracked({});
+        await a.reply(a.untrack());
+        await nobody();
+        await a.tracked({ again: true });
+        if ((await c.reply(c.track({}))).status === 'ok') {
+          return true;
+        }
+        await a.reply(a.untrack());
+        await nobody();
+        return false;
+      }, { seconds: 30 });
+      await until('it is refused', () => a.systems.some(({ status, message }) => status === 'error' && /^TooManyPresences/.test(message)));
+      assert.deepEqual(await keysOf(instance, topic), ['c']);
+    } finally {
+      await instance.rows('alter system reset realtime.max_presence_per_topic; alter system reset realtime.presence_rate; alter system reset realtime.limit_burst; select pg_reload_conf()');
+    }
+  });
+
   test('without grace_ms a closed socket is told within 100 ms', async () => {
     const topic = newTopic();
     const watcher = await joined(topic, { key: 'watcher' });
