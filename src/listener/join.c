@@ -304,13 +304,19 @@ warn_of_config(Channel *channel, unsigned warnings)
 	channel_system(channel, SLICE_LITERAL("system"), false, writer_written(&w));
 }
 
-/* What follows the ok reply, in the order of PROTOCOL 3.6. */
+/*
+ * What follows the ok reply, in the order of PROTOCOL 3.6. Only now the subscription gets its channel: what it was sent
+ * until here, also while the old channel's end was read back, is kept and comes first.
+ */
 static void
 after_join(Channel *channel, Join *join)
 {
 	warn_of_config(channel, join->config.warnings);
-	if (channel->subscription != NULL)
+	if (join->incoming->subscription != NULL)
+	{
+		changes_joined(channel, join->incoming->subscription);
 		changes_tell(channel);
+	}
 	else if (join->too_large)
 		changes_tell_too_large(channel);
 	readiness_joined(channel, join->config.replication_ready);
@@ -368,8 +374,6 @@ channel_join(Connection *connection, const Incoming *incoming)
 		if (channel->topic->is_private)
 			tally(COUNTER_PRIVATE_CHANNELS, 1);
 		connection_joined(connection);
-		if (incoming->subscription != NULL)
-			changes_joined(channel, incoming->subscription);
 		resume_begin(channel, &join.config, incoming->answer);
 		reply_joined(channel, &join);
 		resume_send(channel);
