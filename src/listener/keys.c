@@ -214,7 +214,7 @@ look(bool in_any_case)
 		fault[0] = '\0';
 	}
 	else
-		fault_due = same || in_any_case;
+		fault_due = same || in_any_case || settled;
 	asked_for = in_any_case;
 }
 

@@ -195,6 +195,18 @@ test('a connect sees the new keys even if nobody was there to look', async () =>
   assert.equal(await connectAnswer(tokenOf(late)), 101);
 });
 
+test('a file that has been no set of keys for long is told of when somebody comes', async () => {
+  await until('nobody is connected', async () => (await instance.value('select count(*) from realtime.connections')) === '0');
+  const position = await instance.logPosition();
+  await writeContent('no keys');
+  await pause(3000);
+  const self = await member(instance, 'old', { ready: false });
+  await until('it is told', async () => /could not read realtime\.jwks_file/.test(await instance.logSince(position)));
+  self.socket.drop();
+  await publish(first);
+  await accepted(first);
+});
+
 test('a file that is written in place is not complained about', async () => {
   const slow = makeKey('ES384', 'slow');
   const self = await member(instance, 'in-place', { ready: false });
