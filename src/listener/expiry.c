@@ -137,6 +137,27 @@ end(Channel *channel)
 	channel_shutdown(channel, writer_written(&w));
 }
 
+/* Diffs that were missed can't be made up for one by one: the whole state is sent. */
+static void
+go_on(Channel *channel, Slice why)
+{
+	bool		was_over = channel->expiry == EXPIRY_OVER;
+	uint64		withheld = channel->withheld;
+
+	channel->expiry = EXPIRY_FAR;
+	channel->expiry_told = false;
+	channel->expiry_look_at = 0;
+	channel->withheld = 0;
+	if (withheld > 0)
+		tell(channel, false, "Messages were lost: ", withheld,
+			 withheld == 1 ? " message was not delivered while the token had expired" :
+			 " messages were not delivered while the token had expired");
+	if (was_over)
+		channel_system(channel, SLICE_LITERAL("system"), true, why);
+	if (channel->presence_enabled && channel->read_presence && (withheld > 0 || channel->awaits_state))
+		presence_send_state(channel);
+}
+
 /* A time that was over may lie ahead again when the clock was set back, or the setting has changed. */
 bool
 expiry_turn(Channel *channel)
@@ -146,6 +167,8 @@ expiry_turn(Channel *channel)
 	channel->expiry_look_at = 0;
 	if (left > 0)
 	{
+		if (channel->expiry == EXPIRY_OVER)
+			go_on(channel, SLICE_LITERAL("The token is good again: the channel goes on"));
 		channel->expiry = left <= NEAR ? EXPIRY_NEAR : EXPIRY_FAR;
 		if (realtime_token_warning > 0 && !channel->expiry_told && left <= realtime_token_warning)
 			warn(channel, left);
@@ -197,25 +220,10 @@ expiry_refuses(Channel *channel, const PhxMessage *message, bool wants_reply)
 	return true;
 }
 
-/* Diffs that were missed can't be made up for one by one: the whole state is sent. */
 void
 expiry_renewed(Channel *channel)
 {
-	bool		was_over = channel->expiry == EXPIRY_OVER;
-	uint64		withheld = channel->withheld;
-
-	channel->expiry = EXPIRY_FAR;
-	channel->expiry_told = false;
-	channel->expiry_look_at = 0;
-	channel->withheld = 0;
-	if (withheld > 0)
-		tell(channel, false, "Messages were lost: ", withheld,
-			 withheld == 1 ? " message was not delivered while the token had expired" :
-			 " messages were not delivered while the token had expired");
-	if (was_over)
-		channel_system(channel, SLICE_LITERAL("system"), true, SLICE_LITERAL("The token was renewed: the channel goes on"));
-	if (channel->presence_enabled && channel->read_presence && (withheld > 0 || channel->awaits_state))
-		presence_send_state(channel);
+	go_on(channel, SLICE_LITERAL("The token was renewed: the channel goes on"));
 }
 
 void
