@@ -371,6 +371,11 @@ upgrade(Request *request, Slice key, Token *token, int vsn)
 	writer_bytes(w, accept, pg_b64_encode((void *) digest, sizeof(digest), accept, sizeof(accept)));
 	writer_literal(w, "\r\n\r\n");
 	output_send(request->connection, frame_finish_plain());
+	if (request->connection->state != CONNECTION_HTTP)
+	{
+		token_unref(token);		/* no memory for the answer: it was cut */
+		return;
+	}
 	connection_upgraded(request->connection, token, http_policy_headers(request->head, false), vsn);
 }
 

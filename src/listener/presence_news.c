@@ -23,11 +23,15 @@ static Timer patience;
 
 /* ------------------------------------------------- to the members --------------------------------------------------- */
 
+/* NULL: no memory, also for the diff; who can't be told what has changed is closed, and comes back to the state as it is. */
 static Frame *
 diff_frame(const Topic *topic, int vsn, Slice join_ref, Slice diff)
 {
-	Writer	   *w = frame_begin(phx_bound(join_ref.len, topic->full_len, diff.len));
+	Writer	   *w;
 
+	if (diff.len == 0)
+		return NULL;
+	w = frame_begin(phx_bound(join_ref.len, topic->full_len, diff.len));
 	phx_write_push(w, vsn, join_ref, phx_topic_text(topic_full(topic)), SLICE_LITERAL("presence_diff"), diff);
 	return frame_finish(FRAME_TEXT);
 }

@@ -413,8 +413,8 @@ write_changes(Writer *w, const PresenceTopic *topic, bool joins)
 	{
 		Slice		meta = joins ? entry->meta : entry->announced;
 
-		if (entry->changed && meta.data != NULL)
-			(void) add_line(entry, meta);
+		if (entry->changed && meta.data != NULL && !add_line(entry, meta))
+			w->failed = true;
 	}
 	sort_lines();
 	write_lines(w);
@@ -459,12 +459,9 @@ flush_topic(PresenceTopic *topic)
 
 	write_diff(&measure, topic);
 	text = malloc(measure.len);
-	if (text != NULL)
-	{
-		w = writer_fixed(text, measure.len);
-		write_diff(&w, topic);
-		announce_diff(topic, writer_written(&w));
-	}
+	w = writer_fixed(text, text == NULL ? 0 : measure.len);
+	write_diff(&w, topic);
+	announce_diff(topic, w.failed || measure.failed ? SLICE_EMPTY : writer_written(&w));
 	free(text);
 	settle(topic);
 }
@@ -490,8 +487,8 @@ presence_state_write(Writer *w, Slice name, bool is_private)
 
 	line_count = 0;
 	for (PresenceEntry *entry = topic == NULL ? NULL : topic->entries; entry != NULL; entry = entry->next)
-		if (entry->announced.data != NULL)
-			(void) add_line(entry, entry->announced);
+		if (entry->announced.data != NULL && !add_line(entry, entry->announced))
+			w->failed = true;
 	sort_lines();
 	write_lines(w);
 }

@@ -58,7 +58,7 @@ presence_same_owner(PresenceOwner a, PresenceOwner b)
 		a.channel == b.channel;
 }
 
-/* Tell the members of a topic; diff is the payload of a presence_diff. */
+/* Tell the members of a topic; diff is the payload of a presence_diff. Empty: no memory for it. */
 typedef void (*PresenceAnnounce) (const PresenceTopic *topic, Slice diff);
 
 /* At start; may end the process. */
