@@ -24,9 +24,13 @@
 #include "wal/reader.h"
 #include "wal/wal_shared.h"
 
-/* A batch is put on the bus when it has so many records or bytes. */
+/*
+ * A batch is put on the bus when it has so many records or bytes, or takes so much memory: rows that are refused
+ * leave what they were read into, and may add no record.
+ */
 #define BATCH_RECORDS	128
 #define BATCH_BYTES		(128 * 1024)
+#define BATCH_MEMORY	(1024 * 1024)
 
 /* How long a batch waits for listeners that are behind, in milliseconds. */
 #define WAIT_FOR_READERS	1000
@@ -113,7 +117,8 @@ batch_add(const BusRecord *record)
 static void
 flush_if_full(void)
 {
-	if (batch.n < BATCH_RECORDS && batch.bytes < BATCH_BYTES)
+	if (batch.n < BATCH_RECORDS && batch.bytes < BATCH_BYTES &&
+		MemoryContextMemAllocated(batch.context, true) < BATCH_MEMORY)
 		return;
 	messages_flush();
 

@@ -3,8 +3,9 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { Instance } from './lib/instance.mjs';
-import { fence, member } from './lib/member.mjs';
+import { fence, member, running } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 let instance;
@@ -155,6 +156,23 @@ test('rows that no client can get are passed over', async () => {
       ${insert('next')}`),
     ['next'],
   );
+});
+
+test('rows of one transaction that are refused take no memory', async () => {
+  const { pid } = await running(instance, 'decoder');
+  const peak = async () => Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
+  await events(insert('before'));
+  const before = await peak();
+  assert.deepEqual(
+    await events(`
+      insert into realtime.messages (topic, extension, event, payload, private)
+        select 'm', 'broadcast', 'large', jsonb_build_object('a', repeat('x', 4000000)), false from generate_series(1, 80);
+      ${insert('next')}`),
+    ['next'],
+  );
+  assert.ok(self.systems.some(({ message }) => /^UnableToBroadcastChanges: payload of \d+ bytes is larger/.test(message)));
+  const grown = (await peak()) - before;
+  assert.ok(grown < 400, `the decoder has grown by ${grown} MB`);
 });
 
 test('other topics and the private channel of the same name are apart', async () => {
