@@ -160,7 +160,7 @@ commit_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPt
 {
 	if (delivered_before)
 		return;
-	wal_shared_attempt(InvalidXLogRecPtr, 0);
+	wal_shared_passed(txn->end_lsn);
 	if (row == 0)
 		return;
 	progress.done = txn->end_lsn;

@@ -168,15 +168,34 @@ wal_shared_give_up(XLogRecPtr position)
 	SpinLockRelease(&shared->mutex);
 }
 
+/*
+ * Transactions come in the order of their commits. One that is decoded again on the way to that which ended the
+ * decoder before says nothing of it.
+ */
 void
 wal_shared_attempt(XLogRecPtr commit, uint32 rows)
 {
 	SpinLockAcquire(&shared->mutex);
-	if (commit == InvalidXLogRecPtr || shared->attempted_commit != commit || shared->attempted_rows != rows)
+	if (commit >= shared->attempted_commit)
+	{
+		if (shared->attempted_commit != commit || shared->attempted_rows != rows)
+			shared->attempts = 0;
+		shared->attempted_commit = commit;
+		shared->attempted_rows = rows;
+		shared->attempts++;
+	}
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_passed(XLogRecPtr position)
+{
+	SpinLockAcquire(&shared->mutex);
+	if (shared->attempted_commit < position)
+	{
+		shared->attempted_commit = InvalidXLogRecPtr;
 		shared->attempts = 0;
-	shared->attempted_commit = commit;
-	shared->attempted_rows = rows;
-	shared->attempts++;
+	}
 	SpinLockRelease(&shared->mutex);
 }
 

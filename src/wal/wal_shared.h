@@ -69,10 +69,12 @@ extern void wal_shared_set_incomplete(const IncompleteXacts *xacts);
 extern void wal_shared_get_incomplete(IncompleteXacts *xacts);
 
 /*
- * Decoder: a transaction is being decoded, of which so many rows are on the bus (Invalid: none is, any more).
- * One that ends decoders again and again, without getting further, is hopeless; Invalid if there is none.
+ * Decoder: the transaction with this commit record is being decoded, of which so many rows are on the bus; and what
+ * lies before this position has been. A transaction that ends decoders again and again, without getting further, is
+ * hopeless; Invalid if there is none.
  */
 extern void wal_shared_attempt(XLogRecPtr commit, uint32 rows);
+extern void wal_shared_passed(XLogRecPtr position);
 extern XLogRecPtr wal_shared_hopeless(void);
 
 /* Decoder: has the launcher given up the WAL that is read next? */
