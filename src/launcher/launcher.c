@@ -39,6 +39,7 @@
 #include "launcher/waiting.h"
 #include "shared/change_stream.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
 #include "shared/settings.h"
@@ -89,12 +90,13 @@ attach_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* Also if it is further ahead than it can be: the clock has been set back. */
 static bool
 is_due(TimestampTz *when, int pause)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now < *when)
+	if (!elapsed(TimestampTzPlusMilliseconds(*when, -pause), now, pause))
 		return false;
 	*when = TimestampTzPlusMilliseconds(now, pause);
 	return true;
@@ -302,15 +304,12 @@ static const struct
 	{WORKER_CHANGE_DECODER, changes_start, change_stream_explain}
 };
 
-/* Is a decoder still waiting for its starting point, and for how long? */
+/* Is a decoder still waiting for its starting point? */
 static bool
-decoder_is_starting(int n, WorkerInfo *decoder, long *since_ms, TransactionId *waiting_for)
+decoder_is_starting(int n, WorkerInfo *decoder, TransactionId *waiting_for)
 {
 	(void) registry_get(decoders[n].kind, 0, decoder);
-	if (!decoders[n].is_starting(waiting_for) || decoder->state != WORKER_STARTING || decoder->pid == 0)
-		return false;
-	*since_ms = TimestampDifferenceMilliseconds(decoder->since, GetCurrentTimestamp());
-	return true;
+	return decoders[n].is_starting(waiting_for) && decoder->state == WORKER_STARTING && decoder->pid != 0;
 }
 
 /* Tell clients what a decoder waits for. */
@@ -319,10 +318,10 @@ explain_start(int n)
 {
 	WorkerInfo	decoder;
 	TransactionId waiting_for;
-	long		since;
 	char		text[Max(REPLICATION_TEXT_SIZE, CHANGE_STREAM_TEXT_SIZE)];
 
-	if (decoder_is_starting(n, &decoder, &since, &waiting_for) && since >= EXPLAIN_AFTER &&
+	if (decoder_is_starting(n, &decoder, &waiting_for) &&
+		elapsed(decoder.since, GetCurrentTimestamp(), EXPLAIN_AFTER) &&
 		TransactionIdIsValid(waiting_for) && waiting_describe(waiting_for, text, sizeof(text)))
 		decoders[n].explain(text);
 }
@@ -332,10 +331,9 @@ some_decoder_is_starting(void)
 {
 	WorkerInfo	decoder;
 	TransactionId waiting_for;
-	long		since;
 
 	for (int i = 0; i < lengthof(decoders); i++)
-		if (decoder_is_starting(i, &decoder, &since, &waiting_for))
+		if (decoder_is_starting(i, &decoder, &waiting_for))
 			return true;
 	return false;
 }
@@ -349,7 +347,7 @@ explain_starts(Schedule *schedule)
 		explain_start(i);
 }
 
-/* Milliseconds until there may be something to do. */
+/* Milliseconds until there may be something to do; by a clock that was set back that might seem far. */
 static long
 time_to_sleep(const Schedule *schedule, bool wanted)
 {
@@ -365,7 +363,7 @@ time_to_sleep(const Schedule *schedule, bool wanted)
 		else if (decoder.state == WORKER_SLEEPING || decoder.state == WORKER_NOT_STARTED)
 			next = Min(next, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DECODER_PAUSE));
 	}
-	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next), 1);
+	return Max(Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next), EXTENSION_PAUSE), 1);
 }
 
 static void

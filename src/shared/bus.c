@@ -17,6 +17,7 @@
 #include "utils/wait_event.h"
 
 #include "shared/bus.h"
+#include "shared/elapsed.h"
 #include "shared/histograms.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -330,7 +331,7 @@ bus_wait_for_readers(int timeout_ms)
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
 		caught_up = readers_near();
-	} while (!caught_up && !TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), timeout_ms));
+	} while (!caught_up && !elapsed(begin, GetCurrentTimestamp(), timeout_ms));
 	SetLatch(MyLatch);
 	if (!caught_up)
 		note_stalled();

@@ -17,6 +17,7 @@
 #include "shared/bus.h"
 #include "shared/compat.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "shared/worker.h"
 #include "wal/message_row.h"
@@ -177,7 +178,7 @@ was_told(Slice topic)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz *at = &told_at[hash_bytes((const unsigned char *) topic.data, topic.len) % REFUSAL_TOPICS];
 
-	if (!TimestampDifferenceExceeds(*at, now, REFUSAL_INTERVAL))
+	if (!elapsed(*at, now, REFUSAL_INTERVAL))
 		return true;
 	*at = now;
 	return false;
@@ -190,7 +191,7 @@ log_refusal(const BusRecord *record, const char *wrong)
 	static int	unlogged;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!TimestampDifferenceExceeds(logged_at, now, REFUSAL_INTERVAL))
+	if (!elapsed(logged_at, now, REFUSAL_INTERVAL))
 	{
 		unlogged++;
 		return;
