@@ -54,6 +54,9 @@ extern void wal_shared_get(WalInfo *info);
 extern uint64 wal_shared_retained(void);
 extern uint64 wal_shared_bound(void);
 
+/* What max_slot_wal_keep_size leaves of so many MB, in bytes. */
+extern uint64 wal_shared_allowed(int megabytes);
+
 /* Decoder: it has a slot of this name from here on (NULL: none), whose WAL it needs from reading on. */
 extern void wal_shared_set_slot(const char *slot, XLogRecPtr reading);
 
