@@ -202,16 +202,17 @@ leave_if_held(void)
 	worker_leave();
 }
 
-static bool
-extension_exists(void)
+/* Invalid if it does not exist. */
+static Oid
+find_extension(void)
 {
-	bool		exists;
+	Oid			extension;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	exists = OidIsValid(get_extension_oid("realtime", true));
+	extension = get_extension_oid("realtime", true);
 	CommitTransactionCommand();
-	return exists;
+	return extension;
 }
 
 /* The extension has come or gone. */
@@ -381,7 +382,7 @@ run(void)
 	Schedule	schedule = {0};
 	bool		woken = true;
 	bool		known = false;
-	bool		wanted = false;
+	Oid			extension = InvalidOid;
 
 	MemoryContextSwitchTo(context);
 	say_if_secret_is_missing();
@@ -390,17 +391,18 @@ run(void)
 		leave_if_held();
 		if (is_due(&schedule.extension, EXTENSION_PAUSE) || woken)
 		{
-			bool		exists = extension_exists();
+			Oid			found = find_extension();
 
-			if (!known || exists != wanted)
-			{
-				set_wanted(exists);
+			if (!known || OidIsValid(found) != OidIsValid(extension))
+				set_wanted(OidIsValid(found));
+
+			/* One that was dropped and made anew in one transaction has new tables. */
+			if (found != extension)
 				schedule.partitions = 0;
-			}
 			known = true;
-			wanted = exists;
+			extension = found;
 		}
-		if (wanted)
+		if (OidIsValid(extension))
 		{
 			keep_anchor(&schedule);
 			if (is_due(&schedule.partitions, PARTITION_PAUSE))
@@ -410,7 +412,7 @@ run(void)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 
-		woken = worker_wait(time_to_sleep(&schedule, wanted));
+		woken = worker_wait(time_to_sleep(&schedule, OidIsValid(extension)));
 		if (worker_reload_if_asked())
 		{
 			say_if_secret_is_missing();

@@ -159,3 +159,8 @@ test('a retention that reaches beyond the year 1 keeps everything, and partition
   await setClock();
   await until('the old row is gone', async () => (await instance.value(`select count(*) from realtime.messages where event = 'old'`)) === '0');
 });
+
+test('an extension that is dropped and made anew in one transaction gets its partitions', async () => {
+  await instance.rows('begin; drop extension realtime; create extension realtime; select realtime.setup_supabase(); commit');
+  await until('the partition of three days ahead', async () => (await partitions()).includes(nameOf(3)), { seconds: 20 });
+});
