@@ -40,6 +40,7 @@
 #include "shared/change_stream.h"
 #include "shared/counters.h"
 #include "shared/elapsed.h"
+#include "shared/message_files.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
 #include "shared/settings.h"
@@ -263,6 +264,10 @@ maintain_partitions(Schedule *schedule)
 	PartitionRound round;
 
 	partitions_maintain(&round);
+	message_files_forget_removed();
+
+	/* Who waits for a lock resets the latch, and what it was set for is still to be seen. */
+	SetLatch(MyLatch);
 	registry_set_state(WORKER_RUNNING, round.detail, round.hint);
 	if (round.later)
 	{

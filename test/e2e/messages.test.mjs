@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { Instance } from './lib/instance.mjs';
-import { fence, member, running } from './lib/member.mjs';
+import { fence, health, member, running } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 let instance;
@@ -194,6 +194,27 @@ test('TRUNCATE, ALTER TABLE and VACUUM FULL of a partition lose and repeat nothi
     await events(`begin; truncate ${leaf}; ${send('in one transaction')} commit`),
     ['in one transaction'],
   );
+});
+
+test('files of messages that are gone are forgotten', { timeout: 60_000 }, async () => {
+  const known = async () => Number(/^\d+/.exec((await health(instance)).find(({ check }) => check === 'message_files').detail)[0]);
+  await events(send('before'));
+  const leaf = await instance.value(`select tableoid::regclass from realtime.messages where event = 'before' limit 1`);
+  const before = await known();
+  for (let round = 0; round < 5; round++) {
+    assert.deepEqual(await events(`truncate ${leaf}; ${send('kept')}`), ['kept']);
+  }
+  const grown = await known();
+  assert.ok(grown >= before + 10, `${before} files, then ${grown}`);
+  // The files go with a checkpoint, the launcher finds out in its next round, and the decoder's restart point has to pass.
+  await instance.rows('checkpoint');
+  await instance.rows('select pg_reload_conf()');
+  let now;
+  await until(() => `${before} files, then ${grown}, now ${now}`, async () => {
+    assert.deepEqual(await events(`${send('kept')} checkpoint`), ['kept']);
+    now = await known();
+    return now <= before + 2;
+  }, { seconds: 30 });
 });
 
 test('messages of several topics keep the order of their commits on one connection', async () => {
