@@ -39,6 +39,8 @@
 #include "launcher/waiting.h"
 #include "shared/change_stream.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
+#include "shared/message_files.h"
 #include "shared/registry.h"
 #include "shared/replication.h"
 #include "shared/settings.h"
@@ -89,12 +91,13 @@ attach_memory(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* Also if it is further ahead than it can be: the clock has been set back. */
 static bool
 is_due(TimestampTz *when, int pause)
 {
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (now < *when)
+	if (!elapsed(TimestampTzPlusMilliseconds(*when, -pause), now, pause))
 		return false;
 	*when = TimestampTzPlusMilliseconds(now, pause);
 	return true;
@@ -200,16 +203,17 @@ leave_if_held(void)
 	worker_leave();
 }
 
-static bool
-extension_exists(void)
+/* Invalid if it does not exist. */
+static Oid
+find_extension(void)
 {
-	bool		exists;
+	Oid			extension;
 
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
-	exists = OidIsValid(get_extension_oid("realtime", true));
+	extension = get_extension_oid("realtime", true);
 	CommitTransactionCommand();
-	return exists;
+	return extension;
 }
 
 /* The extension has come or gone. */
@@ -260,6 +264,10 @@ maintain_partitions(Schedule *schedule)
 	PartitionRound round;
 
 	partitions_maintain(&round);
+	message_files_forget_removed();
+
+	/* Who waits for a lock resets the latch, and what it was set for is still to be seen. */
+	SetLatch(MyLatch);
 	registry_set_state(WORKER_RUNNING, round.detail, round.hint);
 	if (round.later)
 	{
@@ -302,15 +310,12 @@ static const struct
 	{WORKER_CHANGE_DECODER, changes_start, change_stream_explain}
 };
 
-/* Is a decoder still waiting for its starting point, and for how long? */
+/* Is a decoder still waiting for its starting point? */
 static bool
-decoder_is_starting(int n, WorkerInfo *decoder, long *since_ms, TransactionId *waiting_for)
+decoder_is_starting(int n, WorkerInfo *decoder, TransactionId *waiting_for)
 {
 	(void) registry_get(decoders[n].kind, 0, decoder);
-	if (!decoders[n].is_starting(waiting_for) || decoder->state != WORKER_STARTING || decoder->pid == 0)
-		return false;
-	*since_ms = TimestampDifferenceMilliseconds(decoder->since, GetCurrentTimestamp());
-	return true;
+	return decoders[n].is_starting(waiting_for) && decoder->state == WORKER_STARTING && decoder->pid != 0;
 }
 
 /* Tell clients what a decoder waits for. */
@@ -319,10 +324,10 @@ explain_start(int n)
 {
 	WorkerInfo	decoder;
 	TransactionId waiting_for;
-	long		since;
 	char		text[Max(REPLICATION_TEXT_SIZE, CHANGE_STREAM_TEXT_SIZE)];
 
-	if (decoder_is_starting(n, &decoder, &since, &waiting_for) && since >= EXPLAIN_AFTER &&
+	if (decoder_is_starting(n, &decoder, &waiting_for) &&
+		elapsed(decoder.since, GetCurrentTimestamp(), EXPLAIN_AFTER) &&
 		TransactionIdIsValid(waiting_for) && waiting_describe(waiting_for, text, sizeof(text)))
 		decoders[n].explain(text);
 }
@@ -332,10 +337,9 @@ some_decoder_is_starting(void)
 {
 	WorkerInfo	decoder;
 	TransactionId waiting_for;
-	long		since;
 
 	for (int i = 0; i < lengthof(decoders); i++)
-		if (decoder_is_starting(i, &decoder, &since, &waiting_for))
+		if (decoder_is_starting(i, &decoder, &waiting_for))
 			return true;
 	return false;
 }
@@ -349,7 +353,7 @@ explain_starts(Schedule *schedule)
 		explain_start(i);
 }
 
-/* Milliseconds until there may be something to do. */
+/* Milliseconds until there may be something to do; by a clock that was set back that might seem far. */
 static long
 time_to_sleep(const Schedule *schedule, bool wanted)
 {
@@ -365,7 +369,7 @@ time_to_sleep(const Schedule *schedule, bool wanted)
 		else if (decoder.state == WORKER_SLEEPING || decoder.state == WORKER_NOT_STARTED)
 			next = Min(next, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), DECODER_PAUSE));
 	}
-	return Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next), 1);
+	return Max(Min(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next), EXTENSION_PAUSE), 1);
 }
 
 static void
@@ -383,7 +387,7 @@ run(void)
 	Schedule	schedule = {0};
 	bool		woken = true;
 	bool		known = false;
-	bool		wanted = false;
+	Oid			extension = InvalidOid;
 
 	MemoryContextSwitchTo(context);
 	say_if_secret_is_missing();
@@ -392,17 +396,18 @@ run(void)
 		leave_if_held();
 		if (is_due(&schedule.extension, EXTENSION_PAUSE) || woken)
 		{
-			bool		exists = extension_exists();
+			Oid			found = find_extension();
 
-			if (!known || exists != wanted)
-			{
-				set_wanted(exists);
+			if (!known || OidIsValid(found) != OidIsValid(extension))
+				set_wanted(OidIsValid(found));
+
+			/* One that was dropped and made anew in one transaction has new tables. */
+			if (found != extension)
 				schedule.partitions = 0;
-			}
 			known = true;
-			wanted = exists;
+			extension = found;
 		}
-		if (wanted)
+		if (OidIsValid(extension))
 		{
 			keep_anchor(&schedule);
 			if (is_due(&schedule.partitions, PARTITION_PAUSE))
@@ -412,7 +417,7 @@ run(void)
 		MemoryContextReset(context);
 		MemoryContextSwitchTo(context);
 
-		woken = worker_wait(time_to_sleep(&schedule, wanted));
+		woken = worker_wait(time_to_sleep(&schedule, OidIsValid(extension)));
 		if (worker_reload_if_asked())
 		{
 			say_if_secret_is_missing();

@@ -169,5 +169,6 @@ partition_day_text(int day, char separator)
 	int			mday;
 
 	j2date(day + POSTGRES_EPOCH_JDATE, &year, &month, &mday);
-	return psprintf("%04d%c%02d%c%02d", year, separator, month, separator, mday);
+	return psprintf("%04d%c%02d%c%02d%s", year > 0 ? year : 1 - year, separator, month, separator, mday,
+					year > 0 ? "" : separator == '_' ? "_bc" : " BC");
 }

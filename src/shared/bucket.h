@@ -66,6 +66,18 @@ bucket_take(uint64_t *full_at, const BucketRule *rule, uint64_t now, uint32_t n)
 	return bucket_try(*full_at, rule, now, n, full_at);
 }
 
+/*
+ * The full_at under a burst that is shorter than before: what was taken of the longer one is taken back, or nothing could
+ * be had until all of that has passed. Holds for any rate: a single token takes a second at most.
+ */
+static inline uint64_t
+bucket_shrink(uint64_t full_at, uint64_t burst, uint64_t now)
+{
+	uint64_t	latest = now + (burst > BUCKET_SECOND ? burst : BUCKET_SECOND);
+
+	return full_at < latest ? full_at : latest;
+}
+
 /* Whole tokens that are left. */
 static inline uint32_t
 bucket_left(uint64_t full_at, const BucketRule *rule, uint64_t now)

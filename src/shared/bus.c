@@ -17,6 +17,7 @@
 #include "utils/wait_event.h"
 
 #include "shared/bus.h"
+#include "shared/elapsed.h"
 #include "shared/histograms.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -272,6 +273,13 @@ bus_set_progress(BusProgress progress)
 	bus->progress = progress;
 }
 
+/* Bytes between a reader and the end, which was read first: the reader may have gone past it since. */
+static uint64
+distance(uint64 position, uint64 end)
+{
+	return position >= end ? 0 : end - position;
+}
+
 /* Has every reader that still moves read all but half of the ring? */
 static bool
 readers_near(void)
@@ -286,7 +294,7 @@ readers_near(void)
 		if (pg_atomic_read_u32(&reader->attached) == 0 || position == stalled_at[i])
 			continue;
 		stalled_at[i] = NOT_STALLED;
-		if (end - position > bus->size / 2)
+		if (distance(position, end) > bus->size / 2)
 			return false;
 	}
 	return true;
@@ -302,15 +310,17 @@ note_stalled(void)
 	{
 		uint64		position = pg_atomic_read_u64(&bus->readers[i].position);
 
-		if (end - position > bus->size / 2)
+		if (distance(position, end) > bus->size / 2)
 			stalled_at[i] = position;
 	}
 }
 
+/* What else the latch is set for meanwhile is the caller's affair: it finds it set. */
 bool
 bus_wait_for_readers(int timeout_ms)
 {
 	TimestampTz begin;
+	bool		caught_up;
 
 	if (readers_near())
 		return true;
@@ -320,11 +330,12 @@ bus_wait_for_readers(int timeout_ms)
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 2, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (readers_near())
-			return true;
-	} while (!TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), timeout_ms));
-	note_stalled();
-	return false;
+		caught_up = readers_near();
+	} while (!caught_up && !elapsed(begin, GetCurrentTimestamp(), timeout_ms));
+	SetLatch(MyLatch);
+	if (!caught_up)
+		note_stalled();
+	return caught_up;
 }
 
 static void
@@ -437,8 +448,9 @@ uint64
 bus_reader_lag(int listener)
 {
 	ReaderSlot *reader = &bus->readers[listener];
+	uint64		end = pg_atomic_read_u64(&bus->end);
 
 	if (pg_atomic_read_u32(&reader->attached) == 0)
 		return 0;
-	return pg_atomic_read_u64(&bus->end) - pg_atomic_read_u64(&reader->position);
+	return distance(pg_atomic_read_u64(&reader->position), end);
 }

@@ -19,6 +19,7 @@
 
 #include "shared/change_stream.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "shared/worker.h"
 
@@ -82,7 +83,7 @@ change_stream_wanted(void)
 		return true;
 	}
 	at = (TimestampTz) pg_atomic_read_u64(&stream->wanted_at);
-	return at != 0 && !TimestampDifferenceExceeds(at, GetCurrentTimestamp(), CHANGE_STREAM_LINGER);
+	return at != 0 && !elapsed(at, GetCurrentTimestamp(), CHANGE_STREAM_LINGER);
 }
 
 void

@@ -142,4 +142,11 @@ typedef RelFileNode RelationFile;
 	} while (0)
 #endif
 
+/* PostgreSQL 17 says in another way that a file is no temporary one. Needs storage/smgr.h. */
+#if PG_VERSION_NUM >= 170000
+#define open_relation_file(file)	smgropen((file), INVALID_PROC_NUMBER)
+#else
+#define open_relation_file(file)	smgropen((file), InvalidBackendId)
+#endif
+
 #endif							/* REALTIME_COMPAT_H */

@@ -19,6 +19,7 @@
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
 
+#include "shared/elapsed.h"
 #include "shared/inspect.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
@@ -204,7 +205,7 @@ take_page(void)
 		SpinLockRelease(&inspection->mutex);
 		if (taken)
 			break;
-		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), 2 * ANSWER_TIMEOUT))
+		if (elapsed(begin, GetCurrentTimestamp(), 2 * ANSWER_TIMEOUT))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("another session is reading the state of the realtime listeners"),
@@ -289,7 +290,7 @@ wait_for_answer(int listener)
 			ConditionVariableCancelSleep();
 			return false;
 		}
-		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), ANSWER_TIMEOUT))
+		if (elapsed(begin, GetCurrentTimestamp(), ANSWER_TIMEOUT))
 			ereport(ERROR,
 					(errcode(ERRCODE_QUERY_CANCELED),
 					 errmsg("realtime listener %d did not answer within %d seconds", listener, ANSWER_TIMEOUT / 1000),

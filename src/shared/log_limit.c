@@ -6,6 +6,7 @@
 
 #include "utils/timestamp.h"
 
+#include "shared/elapsed.h"
 #include "shared/log_limit.h"
 
 #define LOGGED_PER_SECOND	10
@@ -16,8 +17,7 @@ log_limit_allows(LogLimit *limit, int *left_out)
 	TimestampTz now = GetCurrentTimestamp();
 
 	*left_out = 0;
-	/* the clock may have been set back */
-	if (now < limit->second || now - limit->second >= USECS_PER_SEC)
+	if (elapsed(limit->second, now, 1000))
 	{
 		*left_out = limit->left_out;
 		*limit = (LogLimit) {.second = now};

@@ -4,9 +4,11 @@
  */
 #include "postgres.h"
 
+#include "access/xlog.h"
 #include "port/atomics.h"
 #include "storage/lwlock.h"
 #include "storage/shmem.h"
+#include "storage/smgr.h"
 
 #include "shared/message_files.h"
 #include "shared/shmem.h"
@@ -98,6 +100,14 @@ message_files_add(RelationFile file)
 	LWLockRelease(realtime_lock(LOCK_MESSAGE_FILES));
 }
 
+/* Backends remember what they have added while the generation is the same. Under the lock. */
+static void
+forget(MessageFile *entry, XLogRecPtr lsn)
+{
+	entry->forgotten_at = lsn;
+	pg_atomic_fetch_add_u64(&set->generation, 1);
+}
+
 void
 message_files_forget(RelationFile file, XLogRecPtr lsn)
 {
@@ -106,7 +116,35 @@ message_files_forget(RelationFile file, XLogRecPtr lsn)
 	LWLockAcquire(realtime_lock(LOCK_MESSAGE_FILES), LW_EXCLUSIVE);
 	entry = find_entry(file);
 	if (entry != NULL && entry->used)
-		entry->forgotten_at = lsn;
+		forget(entry, lsn);
+	LWLockRelease(realtime_lock(LOCK_MESSAGE_FILES));
+}
+
+static bool
+is_removed(RelationFile file)
+{
+	SMgrRelation relation = open_relation_file(file);
+	bool		removed = !smgrexists(relation, MAIN_FORKNUM);
+
+	smgrclose(relation);
+	return removed;
+}
+
+/*
+ * The lock is kept meanwhile: whoever adds a file of that number anew finds the entry as it was before or forgotten. All
+ * WAL of a file that is gone lies before the present.
+ */
+void
+message_files_forget_removed(void)
+{
+	LWLockAcquire(realtime_lock(LOCK_MESSAGE_FILES), LW_EXCLUSIVE);
+	for (int i = 0; i < MESSAGE_FILES_MAX; i++)
+	{
+		MessageFile *entry = &set->entries[i];
+
+		if (entry->used && entry->forgotten_at == InvalidXLogRecPtr && is_removed(entry->file))
+			forget(entry, GetXLogInsertRecPtr());
+	}
 	LWLockRelease(realtime_lock(LOCK_MESSAGE_FILES));
 }
 

@@ -27,6 +27,9 @@ extern void message_files_add(RelationFile file);
  */
 extern void message_files_forget(RelationFile file, XLogRecPtr lsn);
 
+/* The same for files that are no longer there, whatever has removed them: TRUNCATE, VACUUM FULL, DROP. Launcher; may throw. */
+extern void message_files_forget_removed(void);
+
 /* Decoder: entries that were forgotten at or before this position can be reused now. */
 extern void message_files_passed(XLogRecPtr lsn);
 

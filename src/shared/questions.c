@@ -413,12 +413,16 @@ question_answer(int authorizer, Answer answer)
 {
 	Asked	   *asked = &questions->asked[authorizer];
 	TimestampTz now = GetCurrentTimestamp();
+	int64		took;
 	uint32		listeners;
 
 	LWLockAcquire(realtime_lock(LOCK_QUESTIONS), LW_EXCLUSIVE);
-	questions->mean_us = (MEAN_PAST * questions->mean_us + Max((int64) 1, now - asked->since)) / (MEAN_PAST + 1);
+
+	/* More than that is no work: the clock was set, or the machine slept. */
+	took = Max((int64) 1, Min(now - asked->since, (int64) Max(realtime_policy_timeout, QUESTION_PATIENCE) * 1000));
+	questions->mean_us = (MEAN_PAST * questions->mean_us + took) / (MEAN_PAST + 1);
 	histogram_add(questions->slots[asked->slot].question.kind == QUESTION_READ ? HISTOGRAM_READ_CHECK :
-				  HISTOGRAM_WRITE_CHECK, now - asked->since);
+				  HISTOGRAM_WRITE_CHECK, took);
 	listeners = 1u << questions->slots[asked->slot].listener;
 	deliver(asked->slot, answer);
 	asked->slot = NO_SLOT;

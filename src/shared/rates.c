@@ -50,6 +50,22 @@ rate_take(SharedRate rate, int owner, const BucketRule *rule, uint64 now, uint32
 	return 0;
 }
 
+void
+rates_shrink(uint64 burst, uint64 now)
+{
+	for (int rate = 0; rate < SHARED_RATES; rate++)
+		for (int owner = 0; owner <= ROLE_LIMITS_MAX; owner++)
+		{
+			pg_atomic_uint64 *bucket = &buckets[rate][owner];
+			uint64		full_at = pg_atomic_read_u64(bucket);
+			uint64		new_full_at;
+
+			while ((new_full_at = bucket_shrink(full_at, burst, now)) < full_at &&
+				   !pg_atomic_compare_exchange_u64(bucket, &full_at, new_full_at))
+				;
+		}
+}
+
 uint32
 rate_left(SharedRate rate, int owner, const BucketRule *rule, uint64 now)
 {

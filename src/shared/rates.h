@@ -31,4 +31,7 @@ extern uint64 rate_take(SharedRate rate, int owner, const BucketRule *rule, uint
 extern uint32 rate_left(SharedRate rate, int owner, const BucketRule *rule, uint64 now);
 extern uint64 rate_wait(SharedRate rate, int owner, const BucketRule *rule, uint64 now);
 
+/* The burst has become shorter, to this many ns: see bucket_shrink. Each listener may call it after a reload. */
+extern void rates_shrink(uint64 burst, uint64 now);
+
 #endif							/* REALTIME_RATES_H */

@@ -19,6 +19,7 @@
 #include "utils/wait_event.h"
 
 #include "shared/compat.h"
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "shared/settings.h"
 
@@ -322,7 +323,7 @@ registry_remind_postmaster(void)
 	{
 		TimestampTz since = missing_since(&registry->entries[i]);
 
-		if (since != 0 && TimestampDifferenceExceeds(since, now, LATE_START))
+		if (since != 0 && elapsed(since, now, LATE_START))
 		{
 			SendPostmasterSignal(PMSIGNAL_BACKGROUND_WORKER_CHANGE);
 			return;

@@ -19,8 +19,6 @@ typedef struct Replication
 
 static Replication *replication;
 
-static void announce(ReplicationState state, const char *text);
-
 Size
 replication_shmem_size(void)
 {
@@ -39,6 +37,39 @@ replication_shmem_init(void)
 		SpinLockInit(&replication->mutex);
 		replication->state = REPLICATION_STARTING;
 	}
+}
+
+ReplicationState
+replication_get(char *text)
+{
+	ReplicationState state;
+
+	SpinLockAcquire(&replication->mutex);
+	state = replication->state;
+	if (text != NULL)
+		strcpy(text, replication->text);
+	SpinLockRelease(&replication->mutex);
+	return state;
+}
+
+/*
+ * Under the bus lock, so that what is put there last is how it is: whoever has changed it meanwhile announces that.
+ */
+static void
+announce(ReplicationState state, const char *text)
+{
+	char		present[REPLICATION_TEXT_SIZE];
+	BusRecord	record = {0};
+
+	if (state != REPLICATION_READY && text[0] == '\0')
+		return;
+	record.kind = state == REPLICATION_READY ? BUS_DATABASE_READY : BUS_DATABASE_WAITING;
+	record.origin.listener = -1;
+	record.payload = slice_cstring(text);
+	bus_begin();
+	if (replication_get(present) == state && strcmp(present, text) == 0)
+		(void) bus_append(&record);
+	bus_end();
 }
 
 void
@@ -73,31 +104,4 @@ replication_explain(const char *text)
 	SpinLockRelease(&replication->mutex);
 	if (changed)
 		announce(REPLICATION_STARTING, copy);
-}
-
-ReplicationState
-replication_get(char *text)
-{
-	ReplicationState state;
-
-	SpinLockAcquire(&replication->mutex);
-	state = replication->state;
-	if (text != NULL)
-		strcpy(text, replication->text);
-	SpinLockRelease(&replication->mutex);
-	return state;
-}
-
-static void
-announce(ReplicationState state, const char *text)
-{
-	BusRecord	record = {0};
-
-	if (state != REPLICATION_READY && text[0] == '\0')
-		return;
-	record.kind = state == REPLICATION_READY ? BUS_DATABASE_READY : BUS_DATABASE_WAITING;
-	record.origin.listener = -1;
-	record.payload.data = text;
-	record.payload.len = strlen(text);
-	bus_publish(&record);
 }

@@ -9,6 +9,7 @@
 #include "miscadmin.h"
 #include "utils/timestamp.h"
 
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "wal/anchor.h"
 #include "wal/slot.h"
@@ -40,7 +41,7 @@ make(const WalInfo *info)
 {
 	SlotPoint	foreign;
 
-	if (tried_at != 0 && !TimestampDifferenceExceeds(tried_at, GetCurrentTimestamp(), NEXT_TRY))
+	if (!elapsed(tried_at, GetCurrentTimestamp(), NEXT_TRY))
 		return;
 	tried_at = GetCurrentTimestamp();
 	if (slot_look(ANCHOR_SLOT_NAME, &foreign))
@@ -84,7 +85,7 @@ log_cut_off(void)
 	static TimestampTz logged_at;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (logged_at != 0 && !TimestampDifferenceExceeds(logged_at, now, LOG_INTERVAL))
+	if (!elapsed(logged_at, now, LOG_INTERVAL))
 		return;
 	logged_at = now;
 	ereport(LOG,

@@ -5,13 +5,13 @@
 #include "postgres.h"
 
 #include "access/xlog.h"
-#include "replication/slot.h"
 
 #include "shared/change_stream.h"
 #include "shared/settings.h"
 #include "shared/worker.h"
 #include "wal/change_sender.h"
 #include "wal/reader.h"
+#include "wal/wal_shared.h"
 
 /* While the queue is full the backlog is looked at so often, in milliseconds. */
 #define LOOK_AGAIN		500
@@ -24,15 +24,10 @@ change_sender_begin(shm_mq_handle *to)
 	queue = to;
 }
 
-/* Beyond max_slot_wal_keep_size the server would end us and our slot anyway. */
 uint64
 change_sender_bound(void)
 {
-	uint64		bound = realtime_changes_backlog;
-
-	if (max_slot_wal_keep_size_mb >= 0 && (uint64) max_slot_wal_keep_size_mb < bound)
-		bound = max_slot_wal_keep_size_mb;
-	return bound * 1024 * 1024;
+	return wal_shared_allowed(realtime_changes_backlog);
 }
 
 static void

@@ -52,9 +52,10 @@ unavailable(const char *detail)
 static void
 transaction_lost(TransactionId xid, XLogRecPtr commit_end)
 {
-	bool		hopeless = wal_shared_hopeless() != InvalidXLogRecPtr;
+	XLogRecPtr	hopeless_commit = wal_shared_hopeless();
+	bool		hopeless = hopeless_commit != InvalidXLogRecPtr && hopeless_commit < commit_end;
 
-	wal_shared_attempt(InvalidXLogRecPtr, 0);
+	wal_shared_passed(commit_end);
 	if (commit_end <= bus_progress().done)
 		return;
 	ereport(WARNING,

@@ -7,6 +7,7 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
+#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
@@ -191,20 +192,45 @@ slice_of_varlena(Datum value)
 	return slice_make(copy, length);
 }
 
-/* Sockets speak UTF-8. false: these bytes are no text in the encoding of the database. */
+static bool
+is_ascii(Slice text)
+{
+	for (Size i = 0; i < text.len; i++)
+		if (IS_HIGHBIT_SET(text.data[i]))
+			return false;
+	return true;
+}
+
+/*
+ * false: there is a character that has no form in UTF-8, where pg_server_to_any would throw. The conversion is looked
+ * up here, not once for all: the historic snapshot shows the one of the row's time, with its function, which may have
+ * been dropped since.
+ */
+static bool
+convert(Slice *text)
+{
+	int			encoding = GetDatabaseEncoding();
+	Oid			function = FindDefaultConversionProc(encoding, PG_UTF8);
+	Size		room = text->len * MAX_CONVERSION_GROWTH + 1;
+	char	   *converted;
+
+	if (!OidIsValid(function))
+		return false;
+	converted = MemoryContextAllocHuge(CurrentMemoryContext, room);
+	if (pg_do_encoding_conversion_buf(function, encoding, PG_UTF8, (unsigned char *) text->data, text->len,
+									  (unsigned char *) converted, room, true) < (int) text->len)
+		return false;
+	*text = slice_cstring(converted);
+	return true;
+}
+
+/* Sockets speak UTF-8. false: these bytes are no text in it and can't be made one. */
 static bool
 to_utf8(Slice *text)
 {
-	if (GetDatabaseEncoding() == PG_UTF8)
+	if (GetDatabaseEncoding() == PG_UTF8 || is_ascii(*text))
 		return true;
-	if (GetDatabaseEncoding() != PG_SQL_ASCII)
-	{
-		char	   *converted = pg_server_to_any(text->data, text->len, PG_UTF8);
-
-		if (converted != text->data)
-			*text = slice_cstring(converted);
-	}
-	return slice_is_utf8(*text);
+	return (GetDatabaseEncoding() == PG_SQL_ASCII || convert(text)) && slice_is_utf8(*text);
 }
 
 static const char *
@@ -220,8 +246,10 @@ fill_topic(Relation relation, HeapTuple tuple, BusRecord *record)
 	topic = slice_of_varlena(value);
 	if (topic.len == 0)
 		return "topic is empty";
-	if (!to_utf8(&topic) || topic.len > REALTIME_MAX_TOPIC)
-		return "topic is no valid text";
+	if (!to_utf8(&topic))
+		return "topic has bytes that have no form in UTF-8";
+	if (topic.len > REALTIME_MAX_TOPIC)
+		return psprintf("topic is longer than %d bytes", REALTIME_MAX_TOPIC);
 	record->topic = topic;
 	return NULL;
 }
@@ -236,7 +264,7 @@ fill_event(Relation relation, HeapTuple tuple, BusRecord *record)
 	if (is_out_of_reach(value) || toast_raw_datum_size(value) > settings_max_payload())
 		return "event is too long";
 	record->event = slice_of_varlena(value);
-	return to_utf8(&record->event) ? NULL : "event is no valid text";
+	return to_utf8(&record->event) ? NULL : "event has bytes that have no form in UTF-8";
 }
 
 static const char *
@@ -281,7 +309,7 @@ fill_json_payload(Datum value, BusRecord *record)
 		return too_large(text.len);
 	record->form = BUS_FORM_JSON;
 	record->payload = slice_make(text.data, text.len);
-	return to_utf8(&record->payload) ? NULL : "payload is no valid text";
+	return to_utf8(&record->payload) ? NULL : "payload has bytes that have no form in UTF-8";
 }
 
 static const char *

@@ -17,6 +17,7 @@
 #include "shared/bus.h"
 #include "shared/compat.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "shared/worker.h"
 #include "wal/message_row.h"
@@ -24,9 +25,13 @@
 #include "wal/reader.h"
 #include "wal/wal_shared.h"
 
-/* A batch is put on the bus when it has so many records or bytes. */
+/*
+ * A batch is put on the bus when it has so many records or bytes, or takes so much memory: rows that are refused
+ * leave what they were read into, and may add no record.
+ */
 #define BATCH_RECORDS	128
 #define BATCH_BYTES		(128 * 1024)
+#define BATCH_MEMORY	(1024 * 1024)
 
 /* How long a batch waits for listeners that are behind, in milliseconds. */
 #define WAIT_FOR_READERS	1000
@@ -113,7 +118,8 @@ batch_add(const BusRecord *record)
 static void
 flush_if_full(void)
 {
-	if (batch.n < BATCH_RECORDS && batch.bytes < BATCH_BYTES)
+	if (batch.n < BATCH_RECORDS && batch.bytes < BATCH_BYTES &&
+		MemoryContextMemAllocated(batch.context, true) < BATCH_MEMORY)
 		return;
 	messages_flush();
 
@@ -155,7 +161,7 @@ commit_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPt
 {
 	if (delivered_before)
 		return;
-	wal_shared_attempt(InvalidXLogRecPtr, 0);
+	wal_shared_passed(txn->end_lsn);
 	if (row == 0)
 		return;
 	progress.done = txn->end_lsn;
@@ -172,7 +178,7 @@ was_told(Slice topic)
 	TimestampTz now = GetCurrentTimestamp();
 	TimestampTz *at = &told_at[hash_bytes((const unsigned char *) topic.data, topic.len) % REFUSAL_TOPICS];
 
-	if (!TimestampDifferenceExceeds(*at, now, REFUSAL_INTERVAL))
+	if (!elapsed(*at, now, REFUSAL_INTERVAL))
 		return true;
 	*at = now;
 	return false;
@@ -185,7 +191,7 @@ log_refusal(const BusRecord *record, const char *wrong)
 	static int	unlogged;
 	TimestampTz now = GetCurrentTimestamp();
 
-	if (!TimestampDifferenceExceeds(logged_at, now, REFUSAL_INTERVAL))
+	if (!elapsed(logged_at, now, REFUSAL_INTERVAL))
 	{
 		unlogged++;
 		return;

@@ -282,7 +282,8 @@ follow_transaction_end(XLogReaderState *record)
 
 /*
  * Incomplete transactions that ended before the place where this decoder began: all that are open are in the
- * record, and perhaps some that have just ended.
+ * record, and perhaps some that have just ended. Their subtransactions follow them there, or are left out if some backend
+ * has too many.
  */
 static void
 end_incomplete_not_running(const xl_running_xacts *running)
@@ -291,9 +292,10 @@ end_incomplete_not_running(const xl_running_xacts *running)
 
 	for (int i = list->n - 1; i >= 0; i--)
 	{
-		bool		runs = false;
+		bool		runs = running->subxid_overflow &&
+			TransactionIdFollowsOrEquals(list->xids[i], running->oldestRunningXid);
 
-		for (int k = 0; k < running->xcnt && !runs; k++)
+		for (int k = 0; k < running->xcnt + running->subxcnt && !runs; k++)
 			runs = running->xids[k] == list->xids[i];
 		if (!runs)
 			list->xids[i] = list->xids[--list->n];

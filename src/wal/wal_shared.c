@@ -13,6 +13,9 @@
 #include "shared/settings.h"
 #include "wal/wal_shared.h"
 
+/* MB that a decoder may be behind at least. */
+#define LEAST_BOUND		16
+
 typedef struct WalShared
 {
 	slock_t		mutex;
@@ -83,16 +86,21 @@ wal_shared_retained(void)
 
 /*
  * Beyond max_slot_wal_keep_size the server would end our workers and wait until they are gone, even for one that is
- * stopped: stay below it.
+ * stopped: stay below it. It looks at whole segments and at checkpoints only, so a decoder that goes on can live with
+ * one that allows none; with no room at all it would be behind always.
  */
+uint64
+wal_shared_allowed(int megabytes)
+{
+	if (max_slot_wal_keep_size_mb >= 0)
+		megabytes = Min(megabytes, Max(max_slot_wal_keep_size_mb, LEAST_BOUND));
+	return (uint64) megabytes * 1024 * 1024;
+}
+
 uint64
 wal_shared_bound(void)
 {
-	uint64		bound = realtime_max_wal_retained;
-
-	if (max_slot_wal_keep_size_mb >= 0 && (uint64) max_slot_wal_keep_size_mb < bound)
-		bound = max_slot_wal_keep_size_mb;
-	return bound * 1024 * 1024;
+	return wal_shared_allowed(realtime_max_wal_retained);
 }
 
 void
@@ -168,15 +176,34 @@ wal_shared_give_up(XLogRecPtr position)
 	SpinLockRelease(&shared->mutex);
 }
 
+/*
+ * Transactions come in the order of their commits. One that is decoded again on the way to that which ended the
+ * decoder before says nothing of it.
+ */
 void
 wal_shared_attempt(XLogRecPtr commit, uint32 rows)
 {
 	SpinLockAcquire(&shared->mutex);
-	if (commit == InvalidXLogRecPtr || shared->attempted_commit != commit || shared->attempted_rows != rows)
+	if (commit >= shared->attempted_commit)
+	{
+		if (shared->attempted_commit != commit || shared->attempted_rows != rows)
+			shared->attempts = 0;
+		shared->attempted_commit = commit;
+		shared->attempted_rows = rows;
+		shared->attempts++;
+	}
+	SpinLockRelease(&shared->mutex);
+}
+
+void
+wal_shared_passed(XLogRecPtr position)
+{
+	SpinLockAcquire(&shared->mutex);
+	if (shared->attempted_commit < position)
+	{
+		shared->attempted_commit = InvalidXLogRecPtr;
 		shared->attempts = 0;
-	shared->attempted_commit = commit;
-	shared->attempted_rows = rows;
-	shared->attempts++;
+	}
 	SpinLockRelease(&shared->mutex);
 }
 

@@ -54,6 +54,9 @@ extern void wal_shared_get(WalInfo *info);
 extern uint64 wal_shared_retained(void);
 extern uint64 wal_shared_bound(void);
 
+/* What max_slot_wal_keep_size leaves of so many MB, in bytes. */
+extern uint64 wal_shared_allowed(int megabytes);
+
 /* Decoder: it has a slot of this name from here on (NULL: none), whose WAL it needs from reading on. */
 extern void wal_shared_set_slot(const char *slot, XLogRecPtr reading);
 
@@ -69,10 +72,12 @@ extern void wal_shared_set_incomplete(const IncompleteXacts *xacts);
 extern void wal_shared_get_incomplete(IncompleteXacts *xacts);
 
 /*
- * Decoder: a transaction is being decoded, of which so many rows are on the bus (Invalid: none is, any more).
- * One that ends decoders again and again, without getting further, is hopeless; Invalid if there is none.
+ * Decoder: the transaction with this commit record is being decoded, of which so many rows are on the bus; and what
+ * lies before this position has been. A transaction that ends decoders again and again, without getting further, is
+ * hopeless; Invalid if there is none.
  */
 extern void wal_shared_attempt(XLogRecPtr commit, uint32 rows);
+extern void wal_shared_passed(XLogRecPtr position);
 extern XLogRecPtr wal_shared_hopeless(void);
 
 /* Decoder: has the launcher given up the WAL that is read next? */

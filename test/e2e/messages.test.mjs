@@ -3,8 +3,9 @@
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
 import { Instance } from './lib/instance.mjs';
-import { fence, member } from './lib/member.mjs';
+import { fence, health, member, running } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 let instance;
@@ -157,6 +158,23 @@ test('rows that no client can get are passed over', async () => {
   );
 });
 
+test('rows of one transaction that are refused take no memory', async () => {
+  const { pid } = await running(instance, 'decoder');
+  const peak = async () => Number(/VmHWM:\s+(\d+) kB/.exec(await readFile(`/proc/${pid}/status`, 'utf8'))[1]) / 1024;
+  await events(insert('before'));
+  const before = await peak();
+  assert.deepEqual(
+    await events(`
+      insert into realtime.messages (topic, extension, event, payload, private)
+        select 'm', 'broadcast', 'large', jsonb_build_object('a', repeat('x', 4000000)), false from generate_series(1, 80);
+      ${insert('next')}`),
+    ['next'],
+  );
+  assert.ok(self.systems.some(({ message }) => /^UnableToBroadcastChanges: payload of \d+ bytes is larger/.test(message)));
+  const grown = (await peak()) - before;
+  assert.ok(grown < 400, `the decoder has grown by ${grown} MB`);
+});
+
 test('other topics and the private channel of the same name are apart', async () => {
   assert.deepEqual(
     await events(`
@@ -176,6 +194,27 @@ test('TRUNCATE, ALTER TABLE and VACUUM FULL of a partition lose and repeat nothi
     await events(`begin; truncate ${leaf}; ${send('in one transaction')} commit`),
     ['in one transaction'],
   );
+});
+
+test('files of messages that are gone are forgotten', { timeout: 60_000 }, async () => {
+  const known = async () => Number(/^\d+/.exec((await health(instance)).find(({ check }) => check === 'message_files').detail)[0]);
+  await events(send('before'));
+  const leaf = await instance.value(`select tableoid::regclass from realtime.messages where event = 'before' limit 1`);
+  const before = await known();
+  for (let round = 0; round < 5; round++) {
+    assert.deepEqual(await events(`truncate ${leaf}; ${send('kept')}`), ['kept']);
+  }
+  const grown = await known();
+  assert.ok(grown >= before + 10, `${before} files, then ${grown}`);
+  // The files go with a checkpoint, the launcher finds out in its next round, and the decoder's restart point has to pass.
+  await instance.rows('checkpoint');
+  await instance.rows('select pg_reload_conf()');
+  let now;
+  await until(() => `${before} files, then ${grown}, now ${now}`, async () => {
+    assert.deepEqual(await events(`${send('kept')} checkpoint`), ['kept']);
+    now = await known();
+    return now <= before + 2;
+  }, { seconds: 30 });
 });
 
 test('messages of several topics keep the order of their commits on one connection', async () => {

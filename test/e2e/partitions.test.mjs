@@ -144,3 +144,23 @@ test('a dump holds no partitions, and the extension owns them', async () => {
       select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = inhrelid and d.deptype = 'e')`);
   assert.deepEqual(strangers, []);
 });
+
+test('a retention that reaches beyond the year 1 keeps everything, and partitions are made', async () => {
+  await instance.set('realtime.retention', `'1000000d'`);
+  await setClock(40);
+  await until('partitions ahead', async () => (await partitions()).includes(nameOf(43)));
+  await instance.rows(`insert into realtime.messages (topic, extension, event, payload, private, inserted_at)
+    values ('m', 'broadcast', 'old', '{}', false, '0044-03-15 12:00:00 BC')`);
+  await setClock(50);
+  await until('partitions ahead', async () => (await partitions()).includes(nameOf(53)));
+  await until('the old row has a partition', async () =>
+    (await instance.value(`select tableoid::regclass from realtime.messages where event = 'old'`)) === 'realtime.messages_0044_03_15_bc');
+  await instance.set('realtime.retention', `'3d'`);
+  await setClock();
+  await until('the old row is gone', async () => (await instance.value(`select count(*) from realtime.messages where event = 'old'`)) === '0');
+});
+
+test('an extension that is dropped and made anew in one transaction gets its partitions', async () => {
+  await instance.rows('begin; drop extension realtime; create extension realtime; select realtime.setup_supabase(); commit');
+  await until('the partition of three days ahead', async () => (await partitions()).includes(nameOf(3)), { seconds: 20 });
+});

@@ -141,6 +141,27 @@ test_changed_rule(void **state)
 	assert_int_equal(drain(&full_at, &low, START + 200 * MS), 1);
 }
 
+/* A shorter burst: nobody waits for the longer one to pass, and what is owed beyond that stays as it is. */
+static void
+test_shorter_burst(void **state)
+{
+	BucketRule	longer = {.rate = 10, .burst = 3600 * BUCKET_SECOND};
+	BucketRule	shorter = {.rate = 10, .burst = 2 * BUCKET_SECOND};
+	uint64_t	full_at = 0;
+
+	(void) state;
+	assert_int_equal(drain(&full_at, &longer, START), 36000);
+	assert_int_equal(drain(&full_at, &shorter, START + 3000 * BUCKET_SECOND), 0);
+	full_at = bucket_shrink(full_at, shorter.burst, START + BUCKET_SECOND);
+	assert_int_equal(bucket_left(full_at, &shorter, START + BUCKET_SECOND), 0);
+	assert_int_equal(drain(&full_at, &shorter, START + 2 * BUCKET_SECOND), 10);
+
+	/* What fits stays; a rate of one token a second needs a second of room, whatever the burst. */
+	assert_int_equal(bucket_shrink(START + 5, shorter.burst, START), START + 5);
+	assert_int_equal(bucket_shrink(0, shorter.burst, START), 0);
+	assert_int_equal(bucket_shrink(START + BUCKET_SECOND, MS, START), START + BUCKET_SECOND);
+}
+
 int
 main(void)
 {
@@ -153,6 +174,7 @@ main(void)
 		cmocka_unit_test(test_shortest_burst),
 		cmocka_unit_test(test_extremes),
 		cmocka_unit_test(test_changed_rule),
+		cmocka_unit_test(test_shorter_burst),
 	};
 
 	return cmocka_run_group_tests_name("bucket", tests, NULL, NULL);
