@@ -8,6 +8,7 @@
 
 #include "listener/limits.h"
 #include "listener/output.h"
+#include "listener/presence_own.h"
 #include "listener/tally.h"
 #include "shared/rates.h"
 #include "shared/settings.h"
@@ -30,6 +31,39 @@ rule_of(int rate)
 	{
 		.rate = rate,.burst = (uint64) realtime_limit_burst * NS_PER_MS
 	};
+}
+
+/* What was taken of a longer burst is taken back; what waits for it is looked at again. */
+static void
+shrink(Connection *connection, uint64 burst)
+{
+	connection->messages_bucket = bucket_shrink(connection->messages_bucket, burst, now_ns());
+	for (Channel *channel = connection->channels; channel != NULL; channel = channel->next)
+	{
+		ChannelPresence *presence = channel->presence;
+
+		if (presence == NULL)
+			continue;
+		presence->bucket = bucket_shrink(presence->bucket, burst, now_ns());
+		presence->due = connection_clock();
+		channel_schedule(channel);
+	}
+}
+
+void
+limits_reloaded(void)
+{
+	static int	known_burst;
+	uint64		burst = (uint64) realtime_limit_burst * NS_PER_MS;
+
+	if (realtime_limit_burst < known_burst)
+	{
+		rates_shrink(burst, now_ns());
+		for (uint32 slot = 0; slot < connections_slots(); slot++)
+			if (connection_at(slot) != NULL)
+				shrink(connection_at(slot), burst);
+	}
+	known_burst = realtime_limit_burst;
 }
 
 /* Without a token the common limits hold. */

@@ -49,6 +49,9 @@ limits_queue_over(const Connection *connection, Size bytes, Limit limit)
 	return bytes > (Size) (limit == LIMIT_QUEUE ? realtime_client_queue_size : realtime_client_queue_soft) * 1024;
 }
 
+/* At start and after a reload: limit_burst may be shorter, and nobody waits for what was taken of the longer one. */
+extern void limits_reloaded(void);
+
 /* Longest payload that is delivered for this token, in bytes. */
 extern Size limits_payload(const Token *token);
 

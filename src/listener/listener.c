@@ -25,6 +25,7 @@
 #include "listener/expiry.h"
 #include "listener/inspect.h"
 #include "listener/keys.h"
+#include "listener/limits.h"
 #include "listener/listener.h"
 #include "listener/output.h"
 #include "listener/presence.h"
@@ -89,6 +90,7 @@ set_up(void)
 	asking_init(listener);
 	changes_init(listener);
 	presence_init(listener);
+	limits_reloaded();
 	before_shmem_exit(at_exit, (Datum) 0);
 	known_private_only = realtime_private_only;
 	keys_reload();
@@ -132,6 +134,7 @@ reloaded(void)
 	if (realtime_private_only && !known_private_only)
 		channels_disconnect_public();
 	known_private_only = realtime_private_only;
+	limits_reloaded();
 	connections_reloaded();
 	channels_each(expiry_reloaded, NULL);
 }

@@ -345,6 +345,16 @@ describe('limits with one listener', { concurrency: false }, () => {
     other.socket.drop();
   });
 
+  test('a shorter limit_burst holds for who has used up a longer one', async () => {
+    await limited.set({ 'realtime.max_messages_per_second': 1, 'realtime.max_total_messages_per_second': 1, 'realtime.presence_rate': 1, 'realtime.limit_burst': `'1h'` });
+    const self = await join(instance, newTopic(), { presence: { enabled: true, key: 'self' } });
+    const answers = await burst(self, 5000);
+    assert.equal(answers.at(-1).status, 'error', JSON.stringify(answers.at(-1)));
+    await limited.set({ 'realtime.max_messages_per_second': 1, 'realtime.max_total_messages_per_second': 1, 'realtime.limit_burst': `'1s'` });
+    await until('a push', async () => (await burst(self, 1))[0].status === 'ok', { every: 500 });
+    self.socket.drop();
+  });
+
   test('the setting role_limits is checked', async () => {
     const set = async (value) => (await instance.sql(`alter system set realtime.role_limits = '${value}'`)).notices;
     for (const [value, detail] of [
