@@ -15,6 +15,7 @@
 #include "access/message_policy.h"
 #include "shared/bus.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/questions.h"
 #include "shared/worker.h"
 
@@ -59,7 +60,7 @@ watch_policies(Watch *watch)
 	TimestampTz now = GetCurrentTimestamp();
 
 	if (counter_get(COUNTER_PRIVATE_CHANNELS) <= 0 ||
-		!TimestampDifferenceExceeds(watch->looked, now, WATCH_INTERVAL))
+		!elapsed(watch->looked, now, WATCH_INTERVAL))
 		return;
 	watch->looked = now;
 	if (message_policy_changed())
@@ -92,7 +93,7 @@ static bool
 must_watch(int index, const Watch *watch)
 {
 	return index == 0 && (counter_get(COUNTER_PRIVATE_CHANNELS) > 0 ||
-						  !TimestampDifferenceExceeds(watch->answered, GetCurrentTimestamp(), WATCH_AFTER_QUESTION));
+						  !elapsed(watch->answered, GetCurrentTimestamp(), WATCH_AFTER_QUESTION));
 }
 
 /*

@@ -14,7 +14,6 @@
 #include "access/detoast.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "mb/pg_wchar.h"
 #include "miscadmin.h"
 #include "storage/latch.h"
 #include "utils/array.h"
@@ -30,6 +29,7 @@
 #include "access/stored_messages.h"
 #include "shared/bus.h"
 #include "shared/registry.h"
+#include "shared/server_text.h"
 #include "shared/settings.h"
 #include "shared/wakeup.h"
 
@@ -266,15 +266,6 @@ choose_rows(Replay *replay)
 
 /* ------------------------------------------------ publishing ------------------------------------------------ */
 
-/* Sockets speak UTF-8. */
-static Slice
-utf8_of(const char *text, Size length)
-{
-	char	   *converted = pg_server_to_any(text, length, PG_UTF8);
-
-	return converted == text ? slice_make(text, length) : slice_cstring(converted);
-}
-
 static Slice
 varlena_slice(Datum value)
 {
@@ -291,11 +282,19 @@ jsonb_text(Datum value)
 
 	initStringInfo(&text);
 	JsonbToCString(&text, &jsonb->root, VARSIZE(jsonb));
-	return utf8_of(text.data, text.len);
+	return slice_make(text.data, text.len);
 }
 
-/* Make the record of a row; false: it is longer than room, or than any message may be. */
-static bool
+/* What a row came to. */
+typedef enum Filled
+{
+	FILLED,
+	FILLED_TOO_LONG,			/* for the room, or for any message */
+	FILLED_NOT_UTF8				/* it was refused when it was sent */
+} Filled;
+
+/* Make the record of a row. */
+static Filled
 fill_record(const Replay *replay, const Row *row, Size room, BusRecord *record)
 {
 	Size		most = Min(room, settings_max_payload());
@@ -311,7 +310,7 @@ fill_record(const Replay *replay, const Row *row, Size room, BusRecord *record)
 
 	/* A jsonb is at most about five times as long as its text. */
 	if (toast_raw_datum_size(event) > most || (binary ? stored : stored / 8) > most || stored > MaxAllocSize / JSONB_GROWTH)
-		return false;
+		return FILLED_TOO_LONG;
 	memset(record, 0, sizeof(BusRecord));
 	record->kind = BUS_REPLAY;
 	record->form = binary ? BUS_FORM_BINARY : BUS_FORM_JSON;
@@ -321,32 +320,45 @@ fill_record(const Replay *replay, const Row *row, Size room, BusRecord *record)
 	record->origin.listener = replay->question->listener;
 	record->commit_lsn = replay->question->number;
 	record->event = varlena_slice(event);
-	record->event = utf8_of(record->event.data, record->event.len);
 	record->payload = binary ? varlena_slice(payload) : jsonb_text(payload);
-	return record->payload.len <= settings_max_payload() && bus_record_size(record) <= room;
+	if (!utf8_of_server_text(&record->event) || (!binary && !utf8_of_server_text(&record->payload)))
+		return FILLED_NOT_UTF8;
+	return record->payload.len <= settings_max_payload() && bus_record_size(record) <= room ? FILLED : FILLED_TOO_LONG;
 }
 
-/* The newest that fit are taken: into what a client may have queued, and into a part of the bus. */
-static BusRecord *
-make_records(const Replay *replay, int *first)
+/*
+ * The newest that fit are taken: into what a client may have queued, and into a part of the bus. They are in the records from
+ * *first to the end; returns how many rows are left out, the oldest.
+ */
+static int
+make_records(const Replay *replay, BusRecord *records, int *first)
 {
 	Size		room = Min(replay->question->replay_room, (Size) realtime_bus_size * 1024 * 1024 / 8);
-	BusRecord  *records = palloc(sizeof(BusRecord) * Max(replay->count, 1));
+	int			left = replay->count;
 
 	*first = replay->count;
-	while (*first > 0 && fill_record(replay, &replay->rows[*first - 1], room, &records[*first - 1]))
+	for (; left > 0; left--)
 	{
-		(*first)--;
-		room -= bus_record_size(&records[*first]);
+		BusRecord  *record = &records[*first - 1];
+		Filled		filled = fill_record(replay, &replay->rows[left - 1], room, record);
+
+		if (filled == FILLED_TOO_LONG)
+			break;
+		if (filled == FILLED)
+		{
+			(*first)--;
+			room -= bus_record_size(record);
+		}
 	}
-	return records;
+	return left;
 }
 
 static void
 publish(const Replay *replay, Answer *answer)
 {
+	BusRecord  *records = palloc(sizeof(BusRecord) * Max(replay->count, 1));
 	int			first;
-	BusRecord  *records = make_records(replay, &first);
+	int			left = make_records(replay, records, &first);
 
 	(void) bus_wait_for_readers(WAIT_FOR_READERS);
 	if (first < replay->count)
@@ -359,7 +371,7 @@ publish(const Replay *replay, Answer *answer)
 	}
 	answer->bus_position = bus_position();
 	answer->replayed = replay->count - first;
-	answer->left_out = first;
+	answer->left_out = left;
 	answer->mark = replay->mark;
 	answer->replay = REPLAY_DONE;
 }

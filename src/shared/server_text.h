@@ -1,6 +1,6 @@
 /*
  * server_text.h
- *	  Texts of clients, which are UTF-8, for the server.
+ *	  Texts between clients, which speak UTF-8, and the server.
  */
 #ifndef REALTIME_SERVER_TEXT_H
 #define REALTIME_SERVER_TEXT_H
@@ -12,5 +12,11 @@
  * would end it early, and something else would be judged. what says for the message what may be wrong: "a topic".
  */
 extern char *server_text(Slice slice, const char *what);
+
+/*
+ * The way back: text of the database becomes UTF-8, in place or palloc'ed; false: it has bytes that have no form in it. What a
+ * row holds never makes this throw. In a transaction.
+ */
+extern bool utf8_of_server_text(Slice *text);
 
 #endif							/* REALTIME_SERVER_TEXT_H */

@@ -7,10 +7,8 @@
 #include "access/detoast.h"
 #include "access/htup_details.h"
 #include "access/relation.h"
-#include "catalog/namespace.h"
 #include "catalog/partition.h"
 #include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
@@ -20,6 +18,7 @@
 #include "utils/rel.h"
 #include "utils/uuid.h"
 
+#include "shared/server_text.h"
 #include "shared/settings.h"
 #include "wal/message_row.h"
 
@@ -192,47 +191,6 @@ slice_of_varlena(Datum value)
 	return slice_make(copy, length);
 }
 
-static bool
-is_ascii(Slice text)
-{
-	for (Size i = 0; i < text.len; i++)
-		if (IS_HIGHBIT_SET(text.data[i]))
-			return false;
-	return true;
-}
-
-/*
- * false: there is a character that has no form in UTF-8, where pg_server_to_any would throw. The conversion is looked
- * up here, not once for all: the historic snapshot shows the one of the row's time, with its function, which may have
- * been dropped since.
- */
-static bool
-convert(Slice *text)
-{
-	int			encoding = GetDatabaseEncoding();
-	Oid			function = FindDefaultConversionProc(encoding, PG_UTF8);
-	Size		room = text->len * MAX_CONVERSION_GROWTH + 1;
-	char	   *converted;
-
-	if (!OidIsValid(function))
-		return false;
-	converted = MemoryContextAllocHuge(CurrentMemoryContext, room);
-	if (pg_do_encoding_conversion_buf(function, encoding, PG_UTF8, (unsigned char *) text->data, text->len,
-									  (unsigned char *) converted, room, true) < (int) text->len)
-		return false;
-	*text = slice_cstring(converted);
-	return true;
-}
-
-/* Sockets speak UTF-8. false: these bytes are no text in it and can't be made one. */
-static bool
-to_utf8(Slice *text)
-{
-	if (GetDatabaseEncoding() == PG_UTF8 || is_ascii(*text))
-		return true;
-	return (GetDatabaseEncoding() == PG_SQL_ASCII || convert(text)) && slice_is_utf8(*text);
-}
-
 static const char *
 fill_topic(Relation relation, HeapTuple tuple, BusRecord *record)
 {
@@ -246,7 +204,7 @@ fill_topic(Relation relation, HeapTuple tuple, BusRecord *record)
 	topic = slice_of_varlena(value);
 	if (topic.len == 0)
 		return "topic is empty";
-	if (!to_utf8(&topic))
+	if (!utf8_of_server_text(&topic))
 		return "topic has bytes that have no form in UTF-8";
 	if (topic.len > REALTIME_MAX_TOPIC)
 		return psprintf("topic is longer than %d bytes", REALTIME_MAX_TOPIC);
@@ -264,7 +222,7 @@ fill_event(Relation relation, HeapTuple tuple, BusRecord *record)
 	if (is_out_of_reach(value) || toast_raw_datum_size(value) > settings_max_payload())
 		return "event is too long";
 	record->event = slice_of_varlena(value);
-	return to_utf8(&record->event) ? NULL : "event has bytes that have no form in UTF-8";
+	return utf8_of_server_text(&record->event) ? NULL : "event has bytes that have no form in UTF-8";
 }
 
 static const char *
@@ -309,7 +267,7 @@ fill_json_payload(Datum value, BusRecord *record)
 		return too_large(text.len);
 	record->form = BUS_FORM_JSON;
 	record->payload = slice_make(text.data, text.len);
-	return to_utf8(&record->payload) ? NULL : "payload has bytes that have no form in UTF-8";
+	return utf8_of_server_text(&record->payload) ? NULL : "payload has bytes that have no form in UTF-8";
 }
 
 static const char *

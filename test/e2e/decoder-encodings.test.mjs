@@ -38,6 +38,22 @@ test('characters are converted, bytes that are none are refused', async () => {
   assert.equal(await decoderPid(), pid, 'the decoder goes on');
 });
 
+test('a replay leaves out what was refused', async () => {
+  await session.rows(`create policy reads on realtime.messages for select to authenticated using (true)`);
+  const since = Date.now() - 60_000;
+  for (const value of [text('e4'), text('6181'), `'last'`]) {
+    await session.rows(`select realtime.send(jsonb_build_object('v', ${value}), 'e', 'replayed')`);
+  }
+  await fence(instance, self, { session });
+  const late = await member(instance, 'replayed', {
+    key: instance.token('authenticated'), ready: false, config: { private: true, broadcast: { replay: { since, limit: 3 } } },
+  });
+  await until(() => `both: ${JSON.stringify(late.messages)}`, () => late.messages.length === 2);
+  assert.deepEqual(late.messages.map(({ payload }) => payload.v), ['ä', 'last']);
+  assert.deepEqual(late.systems, []);
+  late.socket.drop();
+});
+
 test('a transaction that can not be decoded is passed over and told, whatever is decoded before it', { timeout: 120_000 }, async () => {
   const setConversion = (name) => session.rows(`update pg_conversion set conproc = 'pg_catalog.${name}'::regproc
     where conforencoding = pg_char_to_encoding('WIN1252') and contoencoding = pg_char_to_encoding('UTF8')`);
