@@ -18,7 +18,7 @@ const run = promisify(execFile);
 
 // A port that nothing uses, claimed until this process ends.
 export async function freePort() {
-  const { stdout } = await run('bash', ['-c', '. "$0" && instance_free_port "$1"', SCRIPT, `/proc/${process.pid}`]);
+  const { stdout } = await run('bash', ['-c', '. "$1" && instance_free_port "$2"', 'bash', SCRIPT, `/proc/${process.pid}`]);
   return Number(stdout);
 }
 
