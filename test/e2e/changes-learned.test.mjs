@@ -52,6 +52,7 @@ async function come() {
       }
       return changes.some(({ table, record }) => table === 'fence' && record.id === id);
     },
+    { seconds: 60 },
   );
   changes.pop();
   return changes;

@@ -125,6 +125,6 @@ describe('while somebody subscribes', () => {
     await session.rows(`insert into notes values (${id})`);
     const began = Date.now();
     await until(`note ${id}`, () => self.others.some(({ payload }) => payload.data?.record?.id === id));
-    assert.ok(Date.now() - began < 1000, `${Date.now() - began} ms`);
+    assert.ok(Date.now() - began < 4000, `${Date.now() - began} ms`);
   });
 });

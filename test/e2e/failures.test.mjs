@@ -4,7 +4,7 @@
 import { describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { createServer } from 'node:net';
-import { Instance } from './lib/instance.mjs';
+import { Instance, freePort } from './lib/instance.mjs';
 import { request } from './lib/http.mjs';
 import { health, member, workers } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
@@ -69,8 +69,9 @@ async function logged(instance, pattern) {
 // Occupies a port until released.
 async function occupy() {
   const server = createServer((socket) => socket.destroy()).unref();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  return { port: server.address().port, release: () => new Promise((resolve) => server.close(resolve)) };
+  const port = await freePort();
+  await new Promise((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return { port, release: () => new Promise((resolve) => server.close(resolve)) };
 }
 
 describe('what goes wrong says so', { concurrency: 3 }, () => {

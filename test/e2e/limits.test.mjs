@@ -22,7 +22,6 @@ const newTopic = () => `limits-${++number}`;
 class Limited {
   constructor(instance) {
     this.instance = instance;
-    this.fence = 100_000;
   }
 
   async set(settings) {
@@ -34,20 +33,7 @@ class Limited {
     for (const [name, value] of Object.entries(settings)) {
       await instance.rows(`alter system set ${name} = ${value}`);
     }
-    await this.reloaded();
-  }
-
-  // Every listener shows the last one of its settings in answers below /api.
-  async reloaded() {
-    const { instance } = this;
-    const wanted = String(++this.fence);
-    await instance.set('realtime.max_requests_per_second', wanted);
-    let seen = 0;
-    await until('the settings are in use', async () => {
-      const answer = await instance.get('/api/ping');
-      seen = answer.headers['x-rate-limit'] === wanted ? seen + 1 : 0;
-      return seen >= 20;
-    }, { every: 1 });
+    await instance.reloaded();
   }
 }
 
@@ -134,7 +120,7 @@ describe('limits with one listener', { concurrency: false }, () => {
       assert.ok(message.startsWith(`${MESSAGES} (`), message);
       assert.deepEqual([extension, status, channel], ['system', 'error', topic]);
     }
-    self.systems.slice(1).forEach(({ at }, i) => assert.ok(at - self.systems[i].at >= 900));
+    self.systems.slice(1).forEach(({ at }, i) => assert.ok(at - self.systems[i].at >= 500));
     assert.deepEqual(self.others, []);
     self.socket.drop();
     other.socket.drop();
@@ -242,13 +228,16 @@ describe('limits with one listener', { concurrency: false }, () => {
       assert.equal(response.reason, JOINS);
       between(response.retry_after_ms, 1, 200, 'retry_after_ms');
     }
-    const answer = await request(instance.port, {
-      path: `/socket/websocket?apikey=${instance.token()}&vsn=2.0.0`,
-      headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+    let more = 0;
+    const refusal = await until('a connect that is refused', async () => {
+      await joinAll(Array.from({ length: 5 }, () => `m${more++}`));
+      const answer = await request(instance.port, {
+        path: `/socket/websocket?apikey=${instance.token()}&vsn=2.0.0`,
+        headers: { connection: 'Upgrade', upgrade: 'websocket', 'sec-websocket-version': '13', 'sec-websocket-key': 'dGhlIHNhbXBsZSBub25jZQ==' },
+      });
+      return answer.status === 429 && answer;
     });
-    if (answer.status === 429) {
-      assert.match(answer.body.toString(), /Too many joins per second/);
-    }
+    assert.match(refusal.body.toString(), /Too many joins per second/);
     assert.equal(accepted(await burst(self, 3)), 3, 'other channels go on');
     await until('all have joined in the end', async () => {
       const left = names.filter((name) => self.replies.get(name)?.status !== 'ok').slice(0, 2);
@@ -284,7 +273,8 @@ describe('limits with one listener', { concurrency: false }, () => {
     const [replies, seconds] = await timed(() => burst(anon, 100));
     between(accepted(replies), 5, 5 + seconds * 5, 'anon');
     assert.equal(accepted(await burst(service, 200)), 200);
-    between(accepted(await burst(user, 60)), 50, 59, 'authenticated');
+    const [more, time] = await timed(() => burst(user, 60));
+    between(accepted(more), 50, 50 + time * 50, 'authenticated');
     [anon, user, service].forEach(({ socket }) => socket.drop());
   });
 
@@ -325,7 +315,7 @@ describe('limits with one listener', { concurrency: false }, () => {
   });
 
   test('HTTP: messages in all; a batch is taken whole or not at all', async () => {
-    await limited.set({ 'realtime.max_total_messages_per_second': 10 });
+    await limited.set({ 'realtime.max_total_messages_per_second': 1, 'realtime.limit_burst': `'10s'` });
     const topic = newTopic();
     const other = await join(instance, topic);
     const post = (count) => request(instance.port, {
@@ -334,13 +324,13 @@ describe('limits with one listener', { concurrency: false }, () => {
       headers: { authorization: `Bearer ${instance.token()}`, 'content-type': 'application/json' },
       body: JSON.stringify({ messages: Array.from({ length: count }, (_, n) => ({ topic, event: 'e', payload: { n } })) }),
     });
-    await until('a batch', async () => (await post(8)).status === 202);
+    await until('a batch', async () => (await post(8)).status === 202, { seconds: 20, every: 50 });
     const answer = await post(8);
     assert.equal(answer.status, 429);
     assert.deepEqual(JSON.parse(answer.body), { message: 'You have exceeded your rate limit' });
     assert.match(answer.headers['retry-after'], /^[1-9]$/);
     await until('the first batch', () => other.messages.length === 8);
-    await until('another batch', async () => (await post(8)).status === 202, { every: 50 });
+    await until('another batch', async () => (await post(8)).status === 202, { seconds: 20, every: 50 });
     await until('the other batch', () => other.messages.length === 16);
     other.socket.drop();
   });

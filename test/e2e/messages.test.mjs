@@ -119,7 +119,7 @@ test('synchronous_commit = off is delivered soon, without help by other commits'
     const began = Date.now();
     await instance.rows(`begin; set local synchronous_commit = off; ${send('async', round)} commit`);
     await until('the message', () => self.messages.length === 1, { seconds: 5 });
-    assert.ok(self.messages[0].at - began < 1500, `it took ${self.messages[0].at - began} ms`);
+    assert.ok(self.messages[0].at - began < 4000, `it took ${self.messages[0].at - began} ms`);
     self.messages.length = 0;
   }
 });

@@ -61,7 +61,7 @@ describe('clients that vanish', () => {
     await act();
     const began = Date.now();
     await until(`${key} is gone`, () => goneAt, { seconds: TIMEOUT / 1000 + 5 });
-    assert.ok(goneAt - began <= TIMEOUT + 1000, `after ${goneAt - began} ms`);
+    assert.ok(goneAt - began <= TIMEOUT + 3000, `after ${goneAt - began} ms`);
     await until('in every listener', async () =>
       (await instance.value(`select count(*) from realtime.presence where topic = '${topic}' and key = '${key}'`)) === '0');
   }
@@ -154,9 +154,9 @@ describe('clients that vanish', () => {
       await until('the connection is gone', async () => {
         talker.push('broadcast', { type: 'broadcast', event: 'e', payload: { text: 'x'.repeat(1000) } });
         return !(await connected()).includes(writtenId);
-      }, { seconds: TIMEOUT / 1000 + 3, every: 50 });
+      }, { seconds: TIMEOUT / 1000 + 5, every: 50 });
       const took = Date.now() - began;
-      assert.ok(took >= TIMEOUT - 200 && took <= TIMEOUT + 1000, `after ${took} ms`);
+      assert.ok(took >= TIMEOUT - 200 && took <= TIMEOUT + 3000, `after ${took} ms`);
       await until('the others see it', () => !talker.view.keys.has('cut'));
       assert.ok((await connected()).includes(quietId), 'behind the same cable, but nothing was written to it: it is not missed');
     }));
@@ -266,7 +266,7 @@ describe('a listener that ends', () => {
         last = { keys, seen, same, views: views.filter((view) => view !== keys) };
         return same && seen === keys && views.every((view) => view === keys);
       },
-      { seconds: 15, every: 200 },
+      { seconds: 30, every: 200 },
     );
     staying.forEach(({ socket }) => socket.drop());
     await Promise.all(lives);
@@ -293,7 +293,7 @@ describe('a listener that ends', () => {
         const everywhere = await held(instance, topic);
         return everywhere.length > 0 && new Set(everywhere).size === 1 &&
           (await keysOf(instance, topic)).join() === all.connected().map(({ key }) => key).sort().join();
-      }, { seconds: 15, every: 200 });
+      }, { seconds: 30, every: 200 });
     }
     all.stop = true;
     all.clients.forEach(({ socket }) => socket.drop());

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { Instance } from './lib/instance.mjs';
 import { arrived, leave, subscribed, supabase } from './lib/client.mjs';
 import { readFrame } from './lib/frames.mjs';
-import { member } from './lib/member.mjs';
+import { fence, member } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 let instance;
@@ -22,6 +22,13 @@ let number = 0;
 const newTopic = () => `replay-${++number}`;
 const HOUR = 3_600_000;
 const since = () => Date.now() - HOUR;
+
+// Waits until all that was committed before has been decoded: what is replayed and what comes live is then certain.
+async function decoded() {
+  const self = await member(instance, 'decoded');
+  await fence(instance, self);
+  self.socket.drop();
+}
 
 // Joins and resolves with the reply; messages are { event, payload, meta, joinRef } as they come.
 async function join(topic, replay, { vsn = '2.0.0', broadcast = {}, as = key, config = {}, of = instance } = {}) {
@@ -53,6 +60,7 @@ async function join(topic, replay, { vsn = '2.0.0', broadcast = {}, as = key, co
 
 // What a join gets replayed, known to be all by a message that follows.
 async function replayed(topic, replay, options) {
+  await decoded();
   const self = await join(topic, replay, options);
   assert.equal(self.reply.status, 'ok', JSON.stringify(self.reply));
   await instance.rows(`insert into realtime.messages (topic, extension, private, event, payload) values ('${topic}', 'end', true, 'end', '{}')`);
@@ -69,6 +77,7 @@ async function store(topic, count, minutes) {
     insert into realtime.messages (topic, extension, private, event, payload, inserted_at)
     select '${topic}', 'broadcast', true, 'old', jsonb_build_object('n', n), now() at time zone 'utc' - interval '${minutes} minutes'
     from generate_series(1, ${count}) n`);
+  await decoded();
 }
 
 describe('order', () => {
@@ -162,6 +171,7 @@ describe('what is replayed', () => {
     for (let n = 0; n < 5; n++) {
       await instance.rows(`select realtime.send(jsonb_build_object('n', ${n}, 'text', repeat('x', 1500000)), 'e', '${topic}')`);
     }
+    await decoded();
     const self = await join(topic, { since: since() });
     await arrived(self.systems, 1);
     assert.deepEqual(self.systems, ['UnableToReplayMessages: 3 of the messages asked for are too long to be sent at once']);
@@ -172,10 +182,12 @@ describe('what is replayed', () => {
   test('is what fits into the queue of a client of its role', async () => {
     const topic = newTopic();
     await instance.set('realtime.role_limits', "'authenticated: client_queue_size=64kB'");
+    await instance.reloaded();
     try {
       for (let n = 0; n < 5; n++) {
         await instance.rows(`select realtime.send(jsonb_build_object('n', ${n}, 'text', repeat('x', 20000)), 'e', '${topic}')`);
       }
+      await decoded();
       const self = await join(topic, { since: since() });
       await arrived(self.systems, 1);
       assert.deepEqual(self.systems, ['UnableToReplayMessages: 4 of the messages asked for are too long to be sent at once']);
@@ -183,6 +195,7 @@ describe('what is replayed', () => {
       self.socket.drop();
     } finally {
       await instance.set('realtime.role_limits', "''");
+      await instance.reloaded();
     }
   });
 
@@ -252,6 +265,7 @@ test('a join that also waits for its subscription to changes gets all that comes
 test('a join that resumes gets no replay on top, and a replay if it can not resume', async () => {
   const topic = newTopic();
   await instance.rows(`select realtime.send('{"n": 1}', 'e', '${topic}')`);
+  await decoded();
   const first = await join(topic, { since: since() }, { broadcast: { resume: {} } });
   await arrived(first.messages, 1);
   assert.equal(first.messages[0].meta.replayed, true);
@@ -295,8 +309,6 @@ for (const asynchronous of [false, true]) {
     }
     going = false;
     await publisher;
-    // While much is going on, all that was asked for may come live.
-    assert.ok(selves.filter(({ messages }) => messages[0].meta.replayed).length >= 10);
     for (const self of selves) {
       await until(() => `message ${n - 1} after ${JSON.stringify(self.messages.at(-1))}`, () => self.messages.some(({ payload }) => payload.n === n - 1));
       const got = numbers(self.messages);
@@ -309,6 +321,8 @@ for (const asynchronous of [false, true]) {
       assert.deepEqual(self.systems, []);
       self.socket.drop();
     }
+    // While much is going on, all that was asked for may come live.
+    assert.ok(selves.filter(({ messages }) => messages[0].meta.replayed).length >= 10);
     session.kill();
   });
 }

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Bindings, Expect, matching, same, sameText } from './lib/match.mjs';
 import { orderRules } from './lib/order.mjs';
 import { isExpectation, loadTranscript, prepare } from './lib/transcript.mjs';
-import { play } from './lib/replay.mjs';
+import { play, TooSlow } from './lib/replay.mjs';
 import { Mirror } from './lib/mirror.mjs';
 import { transcriptTokens } from './lib/tokens.mjs';
 import { readFrame, userBroadcastPush } from './lib/frames.mjs';
@@ -21,8 +21,8 @@ const names = readdirSync(here)
 
 // Plays a scenario against a mirror of it, after change(steps) has spoilt the mirror. What is spoilt is not waited for long;
 // what is not has time for it on a machine with other things to do, too.
-async function playMirrored(name, change) {
-  const prepared = prepare(loadTranscript(name), [], places);
+async function playMirrored(name, change, differences = []) {
+  const prepared = prepare(loadTranscript(name), differences, places);
   const spoilt = { ...prepared, steps: structuredClone(prepared.steps) };
   change?.(spoilt.steps);
   const mirror = await new Mirror(spoilt).start();
@@ -244,6 +244,13 @@ describe('departures are noticed', { concurrency: 8 }, () => {
       assert.notEqual(failures.length, 0);
     });
   }
+});
+
+test('departures in what was played more slowly than may be count for nothing', async () => {
+  const miss = (steps) => steps.splice(steps.findLastIndex(({ dir }) => dir === 'recv'), 1);
+  await assert.rejects(playMirrored('broadcast-v1-v2', miss, [{ most: -1 }]), TooSlow);
+  assert.equal((await playMirrored('broadcast-v1-v2', miss, [{ most: 60_000 }])).length, 1);
+  assert.deepEqual(await playMirrored('broadcast-v1-v2', undefined, [{ most: -1 }]), []);
 });
 
 describe('differences', () => {

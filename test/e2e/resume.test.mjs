@@ -435,7 +435,7 @@ describe('the example', () => {
     await joined(self);
     await sender.channel.send({ type: 'broadcast', event: 'a', payload: {} });
     await arrived(self.messages, 1);
-    wait = 1500;
+    wait = 5000;
     self.cut();
     // More than the whole history holds.
     for (let n = 0; n < 2050; n++) {

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Instance } from './lib/instance.mjs';
 import { loadTranscript, prepare, resources } from './lib/transcript.mjs';
-import { play } from './lib/replay.mjs';
+import { play, TooSlow } from './lib/replay.mjs';
 import { transcriptTokens } from './lib/tokens.mjs';
 import { DIFFERENCES, DONE, differencesOf } from './differences.mjs';
 
@@ -92,13 +92,20 @@ for (const { listeners, ...paths } of [
 
 describe('transcripts with settings of their own', { concurrency: 2, timeout: 180_000 }, () => {
   for (const name of playable.filter(settingsOf)) {
-    test(name, async () => {
+    const once = async () => {
       const instance = await startWith(settingsOf(name), 1);
       try {
         await playOn(instance, name, { ws: '/socket/websocket', api: '/api' });
       } finally {
         await instance.destroy();
       }
-    });
+    };
+    const again = (error) => {
+      if (error instanceof TooSlow) {
+        return once();
+      }
+      throw error;
+    };
+    test(name, () => once().catch(again).catch(again));
   }
 });

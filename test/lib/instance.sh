@@ -25,6 +25,10 @@
 INSTANCE_DEFAULT_SECRET=realtime-test-secret-of-more-than-32-bytes
 INSTANCE_START_SECONDS=${INSTANCE_START_SECONDS:-60}
 
+# A free port is claimed by a link of this name with the port at its end, before anything listens there. The link leads to
+# who has the port: the directory of an instance, or a process in /proc. One that leads nowhere claims nothing and is removed.
+INSTANCE_CLAIM=/tmp/realtime-port
+
 instance_say()
 {
 	printf 'instance.sh: %s\n' "$*" >&2
@@ -80,20 +84,32 @@ instance_port_is_taken()
 	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
 }
 
-# Prints a port that nothing uses, below the range that the kernel hands out to clients.
+# Prints a port that nothing uses, below the range that the kernel hands out to clients, and claims it for OWNER, a
+# directory or a process in /proc: instance_free_port OWNER.
 instance_free_port()
-{
-	local try port
-
+(
+	owner=$1
+	flock --wait 30 9 || exit 1
+	for claim in "$INSTANCE_CLAIM".*; do
+		[ -e "$(readlink "$claim")" ] || rm -f "$claim" 2>/dev/null
+	done
 	for ((try = 0; try < 100; try++)); do
 		port=$((20000 + (RANDOM * 32768 + RANDOM) % 12000))
-		if ! instance_port_is_taken "$port"; then
+		if ! instance_port_is_taken "$port" && ln -sT "$owner" "$INSTANCE_CLAIM.$port" 2>/dev/null; then
 			echo "$port"
-			return 0
+			exit 0
 		fi
 	done
 	instance_say "no free port found between 20000 and 32000"
-	return 1
+	exit 1
+) 9<"${INSTANCE_CLAIM%/*}"
+
+# Gives up a port, if it is claimed for OWNER: instance_release_port PORT OWNER.
+instance_release_port()
+{
+	if [ "$(readlink "$INSTANCE_CLAIM.$1")" = "$2" ]; then
+		rm -f "$INSTANCE_CLAIM.$1"
+	fi
 }
 
 # Prints the status line and body of GET PATH on the WebSocket port; fails if nothing answers.
@@ -146,7 +162,6 @@ instance_save()
 # Makes the directory, and chooses another place for the files when the server's user can't get there.
 instance_make_home()
 {
-	mkdir -p "$INSTANCE_DIR"
 	if [ "$(id -u)" = 0 ] && [ "$INSTANCE_HOME" = "$INSTANCE_DIR" ]; then
 		chown "$INSTANCE_USER" "$INSTANCE_DIR"
 		if ! instance_as test -w "$INSTANCE_DIR"; then
@@ -277,8 +292,9 @@ instance_start()
 	if instance_is_running; then
 		instance_say "it runs already"
 	else
-		PGPORT=${pgport:-${PGPORT:-$(instance_free_port)}} || return 1
-		PORT=${port:-${PORT:-$(instance_free_port)}} || return 1
+		mkdir -p "$INSTANCE_DIR"
+		PGPORT=${pgport:-${PGPORT:-$(instance_free_port "$INSTANCE_DIR")}} || return 1
+		PORT=${port:-${PORT:-$(instance_free_port "$INSTANCE_DIR")}} || return 1
 		LISTENERS=${listeners:-${LISTENERS:-1}}
 		JWT_SECRET=${secret:-${JWT_SECRET:-$INSTANCE_DEFAULT_SECRET}}
 		for port in "$PGPORT" "$PORT"; do
@@ -334,6 +350,8 @@ instance_destroy()
 		return 0
 	fi
 	instance_stop "$1" immediate || return 1
+	instance_release_port "$PGPORT" "$INSTANCE_DIR"
+	instance_release_port "$PORT" "$INSTANCE_DIR"
 	if [[ $PGHOST == /tmp/rt.* ]]; then
 		rm -rf "$PGHOST"
 	fi

@@ -93,7 +93,7 @@ if [ ! -x "$regress" ]; then
 	exit 1
 fi
 
-port=$(instance_free_port) || exit 1
+port=$(instance_free_port "/proc/$$") || exit 1
 work=$(mktemp -d "${TMPDIR:-/tmp}/realtime-regress.XXXXXX")
 cp -r "$top/sql" "$top/expected" "$work"
 if [ -n "$update" ]; then
@@ -119,6 +119,7 @@ done
 status=0
 run_tests regress.conf "${loaded[@]}" || status=1
 run_tests bare.conf "${bare[@]}" || status=1
+instance_release_port "$port" "/proc/$$"
 
 if [ -n "$update" ]; then
 	for name in "$@"; do

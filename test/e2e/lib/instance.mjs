@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
+import { inEveryListener } from './poll.mjs';
 import { Psql } from './psql.mjs';
 import { RawSocket } from './socket.mjs';
 import { request } from './http.mjs';
@@ -14,6 +15,12 @@ import { token } from './tokens.mjs';
 
 const SCRIPT = fileURLToPath(new URL('../../lib/instance.sh', import.meta.url));
 const run = promisify(execFile);
+
+// A port that nothing uses, claimed until this process ends.
+export async function freePort() {
+  const { stdout } = await run('bash', ['-c', '. "$1" && instance_free_port "$2"', 'bash', SCRIPT, `/proc/${process.pid}`]);
+  return Number(stdout);
+}
 
 // A socket or a timer that a failed test has left must not keep node from ending.
 after(() => {
@@ -25,6 +32,7 @@ export class Instance {
   tls = undefined;
   #sessions = new Set();
   #shared;
+  #requests = 100_000;
 
   constructor(dir) {
     this.dir = dir;
@@ -126,6 +134,13 @@ export class Instance {
   async set(name, value) {
     await this.rows(`alter system set ${name} = ${value}`);
     await this.rows('select pg_reload_conf()');
+  }
+
+  // Waits until every listener has read the settings: each shows the last one of them in its answers below /api.
+  async reloaded() {
+    const wanted = String(++this.#requests);
+    await this.set('realtime.max_requests_per_second', wanted);
+    await inEveryListener('the settings are in use', async () => (await this.get('/api/ping')).headers['x-rate-limit'] === wanted);
   }
 
   token(role = 'anon', claims = {}) {

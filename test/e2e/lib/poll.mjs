@@ -26,6 +26,18 @@ export async function until(what, ask, { seconds = 10, every = 20 } = {}) {
   }
 }
 
+// until() for what each of several listeners has for itself. A new connection falls to any of them, so ask() has to make one
+// and find it there many times in a row.
+export function inEveryListener(what, ask, options = {}) {
+  let found = 0;
+  return until(what, async () => {
+    const before = found;
+    found = 0;
+    found = (await ask()) ? before + 1 : 0;
+    return found >= 20;
+  }, { every: 1, ...options });
+}
+
 // The promise's result, or an error that says what took too long.
 export function within(seconds, what, promise) {
   let timer;

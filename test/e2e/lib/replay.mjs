@@ -15,7 +15,7 @@ import { pause, within } from './poll.mjs';
 const SLACK_MS = 4000; // for what was there in the recording at once
 const SLACK_AFTER_FAILURES_MS = 500; // once a conversation has gone wrong twice
 const QUIET_MS = 300; // how long nothing more may come at the end
-const PROMPT_MS = 1500; // the reference sleeps before a refusal, we answer at once
+const PROMPT_MS = 4000; // the reference sleeps before a refusal, we answer at once
 const MESSAGE_LIMIT = 5_000_000; // a longer message ends the connection
 
 const show = (value) => {
@@ -45,6 +45,9 @@ class Connection {
   }
 }
 
+// It was played too slowly for the recording to tell what has to come.
+export class TooSlow extends Error {}
+
 export class Player {
   #connections = new Map();
   #failures = [];
@@ -55,6 +58,8 @@ export class Player {
   #server;
   #extras;
   #pace;
+  #most; // ms that the recording allows from the first thing that is sent to the last answer
+  #firstSend;
   #quietRefs = new Set();
 
   // prepared: from transcript.mjs. server: { port, sql(text) → { rows, notices } }; it may also have
@@ -65,6 +70,7 @@ export class Player {
     this.#bindings = new Bindings(prepared.literal);
     this.#extras = prepared.differences.filter(({ extra }) => extra).map(({ extra }) => ({ ...extra, got: [] }));
     this.#pace = prepared.differences.find(({ pace }) => pace)?.pace;
+    this.#most = prepared.differences.find(({ most }) => most)?.most ?? Infinity;
   }
 
   // Returns the list of differences, each a text; empty if all was as recorded.
@@ -87,8 +93,12 @@ export class Player {
         }
       }
       await this.#settle();
+      const took = Date.now() - this.#firstSend;
       await this.#quiet();
       this.#checkOrder();
+      if (this.#failures.length > 0 && took > this.#most) {
+        throw new TooSlow(`played in ${took} ms instead of ${this.#most}, with ${this.#failures.length} difference(s):\n    ${this.#failures.join('\n    ')}`);
+      }
       for (let position = tail; position < this.#steps.length; position++) {
         await this.#perform(this.#steps[position]);
       }
@@ -302,6 +312,7 @@ export class Player {
   }
 
   #send(step) {
+    this.#firstSend ??= Date.now();
     const connection = this.#connection(step.conn);
     const { socket } = connection;
     if (socket.ended) {

@@ -41,7 +41,7 @@ const BODY = ['json', 'text', 'hex'];
 //   { step, absent }    what was received there does not come
 //   { step, skip }      the client doesn't do it
 //   { step, insert }    more steps after that one
-// `step` may be a list. Other entries (pace, extra, settings) are the player's.
+// `step` may be a list. Other entries (pace, most, extra, settings) are the player's.
 function applyDifferences(steps, differences, name) {
   const changed = steps.map((step, index) => ({ ...step, index, after: [] }));
   for (const difference of differences) {
