@@ -151,6 +151,10 @@ static char last_roles[1024];
 /* Or else what can't be made a number is left to another process. */
 static bool watches_all;
 
+/* The last look was in vain: a relation was locked. And there was something to tell since, which is told when it can be looked at. */
+static bool blind;
+static bool missed;
+
 /* How often this process has heard of a change to what is watched; and to functions, roles, memberships and schemas. */
 static uint64 relations;
 static uint64 world;
@@ -201,10 +205,20 @@ fingerprint_of(Oid table, uint64 *fingerprint)
 	return true;
 }
 
+static bool
+moved(void)
+{
+	return relations != last_relations || world != last_world;
+}
+
+/* While nothing can be looked at, whoever is judged again would wait for the same lock, and each answer would have all judged again. */
 bool
 policy_watch_moved(void)
 {
-	return relations != last_relations || world != last_world;
+	if (!moved())
+		return false;
+	missed |= blind;
+	return !blind;
 }
 
 /* While a relation can't be looked at all is as it was: its change has not been committed. */
@@ -217,11 +231,13 @@ policy_watch(Oid table)
 	bool		changed;
 	uint64		fingerprint;
 
-	if (table == last_table && same_roles && !policy_watch_moved())
+	if (table == last_table && same_roles && !moved())
 		return false;
-	if (!fingerprint_of(table, &fingerprint))
+	blind = !fingerprint_of(table, &fingerprint);
+	if (blind)
 		return false;
-	changed = question_policies_are(fingerprint) || world_now != last_world || !same_roles;
+	changed = question_policies_are(fingerprint) || world_now != last_world || !same_roles || missed;
+	missed = false;
 	last_table = table;
 	last_relations = relations_now;
 	last_world = world_now;

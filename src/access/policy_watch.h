@@ -18,7 +18,10 @@ extern void policy_watch_init(bool all);
  */
 extern bool policy_watch(Oid table);
 
-/* Has this process heard of a change since its last look, so that what was judged meanwhile may be older or newer than that? */
+/*
+ * Has this process heard of a change since its last look, so that what was judged meanwhile may be older or newer than that? Not said
+ * while a relation can't be looked at: then policy_watch says so, once it can.
+ */
 extern bool policy_watch_moved(void);
 
 #endif							/* REALTIME_POLICY_WATCH_H */
