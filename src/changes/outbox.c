@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -38,7 +39,10 @@ outbox_context(void)
 	return context;
 }
 
-/* Nothing between bus_begin and bus_end may throw. */
+/*
+ * Nothing between bus_begin and bus_end may throw. Nor may the wait: what is left full can't take another record. Whatever interrupts
+ * it comes when it is over.
+ */
 void
 outbox_flush(void)
 {
@@ -46,7 +50,9 @@ outbox_flush(void)
 
 	if (count == 0)
 		return;
+	HOLD_INTERRUPTS();
 	(void) bus_wait_for_readers(WAIT_FOR_READERS);
+	RESUME_INTERRUPTS();
 	bus_begin();
 	for (int i = 0; i < count; i++)
 		if (!bus_append(&records[i]))
@@ -64,6 +70,7 @@ outbox_flush(void)
 void
 outbox_add(const BusRecord *record)
 {
+	Assert(count < OUTBOX_RECORDS);
 	records[count++] = *record;
 	bytes += bus_record_size(record);
 	if (count == OUTBOX_RECORDS || bytes >= OUTBOX_BYTES)

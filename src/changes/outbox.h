@@ -13,7 +13,7 @@ extern void outbox_init(void);
 /* Where the bytes of records are to be allocated; reset by outbox_flush. */
 extern MemoryContext outbox_context(void);
 
-/* Add a record whose bytes live in that context. Publishes if much has come together: may wait for listeners, and so throw. */
+/* Add a record whose bytes live in that context. Publishes if much has come together, which may wait for listeners. */
 extern void outbox_add(const BusRecord *record);
 
 /* Publish what there is. */

@@ -7,7 +7,7 @@ import { abandon } from './lib/client.mjs';
 import { watch } from './lib/changes.mjs';
 import { running, workers } from './lib/member.mjs';
 import { decoded } from './lib/pgoutput.mjs';
-import { until } from './lib/poll.mjs';
+import { pause, until } from './lib/poll.mjs';
 
 let instance;
 before(async () => {
@@ -127,4 +127,38 @@ describe('while somebody subscribes', () => {
     await until(`note ${id}`, () => self.others.some(({ payload }) => payload.data?.record?.id === id));
     assert.ok(Date.now() - began < 4000, `${Date.now() - began} ms`);
   });
+});
+
+test('to cancel the worker while it waits for a listener ends nothing and loses nothing', { timeout: 60_000 }, async () => {
+  const small = await Instance.start({ listeners: 2, settings: ['fsync = off', 'autovacuum = off', 'realtime.bus_size = 16MB', 'realtime.client_queue_size = 64MB'] });
+  try {
+    await small.rows(`
+      select realtime.setup_supabase();
+      create table notes (id int primary key, body text); grant select on notes to anon;
+      alter publication supabase_realtime add table notes`);
+    const reader = await watch(small, [{ table: 'notes' }]);
+    // Later ones find in the caches what the first one has to look up, which may be cancelled.
+    await small.rows('insert into notes values (0)');
+    await reader.take(1);
+    const { pid } = await running(small, 'changes');
+    const mine = Number(await small.value('select listener from realtime.connections'));
+    const { pid: stopped } = (await workers(small, 'listener'))[1 - mine];
+    process.kill(stopped, 'SIGSTOP');
+    try {
+      // More than half of the bus, so that it waits a second for who is behind.
+      await small.rows(`insert into notes select g, repeat('x', 100000) from generate_series(1, 200) g`);
+      for (let i = 0; i < 150; i++) {
+        await small.rows(`select pg_cancel_backend(${pid})`);
+        await pause(10);
+      }
+      await reader.take(200);
+    } finally {
+      process.kill(stopped, 'SIGCONT');
+    }
+    assert.equal((await running(small, 'changes')).pid, pid);
+    assert.deepEqual(reader.systems.filter(({ status }) => status === 'error'), []);
+    reader.socket.drop();
+  } finally {
+    await small.destroy();
+  }
 });
