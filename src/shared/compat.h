@@ -126,6 +126,13 @@ typedef RelFileNode RelationFile;
 #define present_snapshot(builder, xid)	SnapBuildGetOrBuildSnapshot((builder), (xid))
 #endif
 
+/* PostgreSQL 18 has generated columns that are not stored. */
+#if PG_VERSION_NUM >= 180000
+#define is_virtual_column(attribute)	((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
+#else
+#define is_virtual_column(attribute)	false
+#endif
+
 /* PostgreSQL 18 holds the number of the WAL writer's process, not its latch. */
 #if PG_VERSION_NUM >= 180000
 #define wake_wal_writer() \

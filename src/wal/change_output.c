@@ -33,6 +33,7 @@
 /* Values of a row, in the order of the relation's own columns. */
 typedef struct Image
 {
+	TupleDesc	desc;
 	Datum	   *values;
 	bool	   *nulls;
 } Image;
@@ -109,7 +110,7 @@ commit_transaction(LogicalDecodingContext *ctx, ReorderBufferTXN *txn, XLogRecPt
 static Image
 read_image(HeapTuple tuple, TupleDesc desc)
 {
-	Image		image;
+	Image		image = {.desc = desc};
 
 	image.values = palloc(sizeof(Datum) * desc->natts);
 	image.nulls = palloc(sizeof(bool) * desc->natts);
@@ -123,6 +124,11 @@ show(const Image *image, const ChangeLayoutColumn *column, ChangeValue *value)
 {
 	Datum		datum;
 
+	if (column->source != InvalidAttrNumber && is_virtual_column(TupleDescAttr(image->desc, column->source - 1)))
+	{
+		value->kind = VALUE_ABSENT;
+		return;
+	}
 	if (column->source == InvalidAttrNumber || image->nulls[column->source - 1])
 	{
 		value->kind = VALUE_NULL;
