@@ -5,13 +5,14 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { Instance } from './lib/instance.mjs';
 import { readFrame } from './lib/frames.mjs';
-import { refusal, watch } from './lib/changes.mjs';
+import { bench, errorsOf, refusal, watch } from './lib/changes.mjs';
 import { running } from './lib/member.mjs';
 import { pause, until } from './lib/poll.mjs';
 
 const SUBSCRIBED = 'Subscribed to PostgreSQL';
 
 let instance;
+let newId, table, user, subscriber, come, rowsOf, insertRows, held;
 let workersBefore;
 const pids = async () => [(await running(instance, 'changes')).pid, (await running(instance, 'change decoder')).pid];
 
@@ -23,10 +24,9 @@ before(async () => {
   await instance.rows(`
     select realtime.setup_supabase();
     alter default privileges grant select on tables to anon, authenticated;
-    create table fence (id int primary key);
-    alter publication supabase_realtime add table fence;
     create function claim(name text) returns text language sql stable as $$ select auth.jwt() ->> name $$;
   `);
+  ({ newId, table, user, subscriber, come, rowsOf, insertRows, held } = await bench(instance));
 });
 after(() => instance?.destroy());
 
@@ -36,45 +36,6 @@ afterEach(async () => {
   workersBefore ??= now;
   assert.deepEqual(now, workersBefore);
 });
-
-let ids = 0;
-const newId = () => ++ids;
-let tables = 0;
-
-// A new table that is published; `sql` is about TABLE.
-async function table(sql, columns = 'id int primary key, n int, name text') {
-  const name = `t${++tables}`;
-  await instance.rows(`create table ${name} (${columns}); alter publication supabase_realtime add table ${name}; ${sql.replaceAll('TABLE', name)}`);
-  return name;
-}
-
-const user = (claims = {}) => instance.token('authenticated', claims);
-const subscriber = (name, { key = user(), ...entry } = {}) => watch(instance, [{ table: name, ...entry }, { table: 'fence' }], { key });
-
-// What came before a fence: the data of changes.
-async function come(self) {
-  const id = newId();
-  await instance.rows(`insert into fence values (${id})`);
-  const changes = [];
-  await until(
-    () => `fence ${id}; told ${JSON.stringify(self.systems)}`,
-    async () => {
-      changes.push(...(await self.take(0)));
-      return changes.some(({ table: from, record }) => from === 'fence' && record?.id === id);
-    },
-    { seconds: 20 },
-  );
-  return changes.filter(({ table: from }) => from !== 'fence');
-}
-const rowsOf = async (self) => (await come(self)).map(({ record, old_record: old }) => (record ?? old).id);
-const errorsOf = (self) => self.systems.filter(({ status }) => status === 'error').map(({ message }) => message);
-
-async function insertRows(name, count, values = 'null, null') {
-  const first = ids + 1;
-  ids += count;
-  await instance.rows(`insert into ${name} select g, ${values} from generate_series(${first}, ${ids}) g`);
-  return Array.from({ length: count }, (_, i) => first + i);
-}
 
 describe('one subscriber\'s error', () => {
   const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
@@ -151,9 +112,9 @@ describe('one subscriber\'s error', () => {
       const before = await insertRows(name, 1, `9, 'hey'`);
       assert.deepEqual(await rowsOf(filtered), before);
       await instance.rows(`alter table ${name} ${alter}`);
-      const after = ids + 1;
-      await instance.rows(`insert into ${name} (id) values (${newId()}), (${newId()})`);
-      assert.deepEqual(await rowsOf(other), [...before, after, after + 1]);
+      const after = [newId(), newId()];
+      await instance.rows(`insert into ${name} (id) values (${after[0]}), (${after[1]})`);
+      assert.deepEqual(await rowsOf(other), [...before, ...after]);
       assert.deepEqual(errorsOf(other), []);
       await until('what is wrong', () => errorsOf(filtered).length > 0);
       assert.match(errorsOf(filtered)[0], text);
@@ -176,17 +137,6 @@ describe('one subscriber\'s error', () => {
     self.socket.drop();
   });
 });
-
-// Holds what is committed back from being judged, or from being decoded, while `work` runs.
-async function held(work, kind = 'changes') {
-  const { pid } = await running(instance, kind);
-  process.kill(pid, 'SIGSTOP');
-  try {
-    await work();
-  } finally {
-    process.kill(pid, 'SIGCONT');
-  }
-}
 
 describe('DDL between commit and delivery', () => {
   const first = () => ({ id: 1, n: 1, name: 'a' });

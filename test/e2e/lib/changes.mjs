@@ -1,7 +1,7 @@
 // Postgres Changes for tests: subscriptions through the published client, and over a raw connection.
 
 import { subscribe, supabase } from './client.mjs';
-import { member } from './member.mjs';
+import { member, running } from './member.mjs';
 import { until } from './poll.mjs';
 
 let number = 0;
@@ -72,4 +72,62 @@ export async function watch(instance, entries, { key, vsn } = {}) {
       return data;
     },
   };
+}
+
+// What a subscriber was told of errors.
+export const errorsOf = (self) => self.systems.filter(({ status }) => status === 'error').map(({ message }) => message);
+
+// Tables and subscribers for a server that is set up for Supabase, and that lets everybody read new tables.
+export async function bench(instance) {
+  let ids = 0;
+  let tables = 0;
+  const newId = () => ++ids;
+  await instance.rows('create table fence (id int primary key); alter publication supabase_realtime add table fence');
+
+  // A new table that is published; `sql` is about TABLE.
+  async function table(sql, columns = 'id int primary key, n int, name text') {
+    const name = `t${++tables}`;
+    await instance.rows(`create table ${name} (${columns}); alter publication supabase_realtime add table ${name}; ${sql.replaceAll('TABLE', name)}`);
+    return name;
+  }
+
+  const user = (claims = {}) => instance.token('authenticated', claims);
+  const subscriber = (name, { key = user(), ...entry } = {}) => watch(instance, [{ table: name, ...entry }, { table: 'fence' }], { key });
+
+  // What came before a fence: the data of changes.
+  async function come(self) {
+    const id = newId();
+    await instance.rows(`insert into fence values (${id})`);
+    const changes = [];
+    await until(
+      () => `fence ${id}; told ${JSON.stringify(self.systems)}`,
+      async () => {
+        changes.push(...(await self.take(0)));
+        return changes.some(({ table: from, record }) => from === 'fence' && record?.id === id);
+      },
+      { seconds: 20 },
+    );
+    return changes.filter(({ table: from }) => from !== 'fence');
+  }
+  const rowsOf = async (self) => (await come(self)).map(({ record, old_record: old }) => (record ?? old).id);
+
+  async function insertRows(name, count, values = 'null, null') {
+    const first = ids + 1;
+    ids += count;
+    await instance.rows(`insert into ${name} select g, ${values} from generate_series(${first}, ${ids}) g`);
+    return Array.from({ length: count }, (_, i) => first + i);
+  }
+
+  // Holds what is committed back from being judged, or from being decoded, while `work` runs.
+  async function held(work, kind = 'changes') {
+    const { pid } = await running(instance, kind);
+    process.kill(pid, 'SIGSTOP');
+    try {
+      await work();
+    } finally {
+      process.kill(pid, 'SIGCONT');
+    }
+  }
+
+  return { newId, table, user, subscriber, come, rowsOf, insertRows, held };
 }
