@@ -286,7 +286,7 @@ is_visible(Change *change, UserGroup *group)
 					 errmsg("its policies read a column that is not in the change or has another type now")));
 		if (!claims_policy_is_plain(policy))
 			work_start_clock();
-		visible = claims_policy_judge(policy, row_slot(group->user->role));
+		visible = claims_policy_judge(policy, row_slot(group->user->role, claims_policy_columns(policy)));
 	}
 	work_stop_clock();
 	return visible;

@@ -8,6 +8,7 @@
 #include "access/sysattr.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
@@ -37,7 +38,7 @@ struct RowMaker
 static RowMaker *maker;
 static const ChangeRecord *record;
 static Bitmapset *available;	/* in the values' context */
-static bool made;				/* the slot is filled */
+static Bitmapset *made;			/* those of which the slot has the value; likewise */
 
 static RowMaker *
 make_maker(MemoryContext parent, Relation relation)
@@ -81,9 +82,32 @@ is_younger(Form_pg_attribute attribute)
 }
 
 static void
-add_available(int attnum)
+add_column(Bitmapset **columns, int attnum)
 {
-	available = bms_add_member(available, attnum - FirstLowInvalidHeapAttributeNumber);
+	*columns = bms_add_member(*columns, attnum - FirstLowInvalidHeapAttributeNumber);
+}
+
+/* Nothing but what needs no text. Who reads the whole row is said to read each column as well. */
+static void
+clear_slot(void)
+{
+	TupleTableSlot *slot = maker->slot;
+
+	ExecClearTuple(slot);
+	memset(slot->tts_values, 0, sizeof(Datum) * maker->desc->natts);
+	memset(slot->tts_isnull, true, sizeof(bool) * maker->desc->natts);
+	ExecStoreVirtualTuple(slot);
+	add_column(&made, InvalidAttrNumber);
+	add_column(&made, TableOidAttributeNumber);
+}
+
+static void
+add_younger(int attnum)
+{
+	TupleTableSlot *slot = maker->slot;
+
+	slot->tts_values[attnum - 1] = getmissingattr(maker->desc, attnum, &slot->tts_isnull[attnum - 1]);
+	add_column(&made, attnum);
 }
 
 static void
@@ -91,20 +115,18 @@ find_available(void)
 {
 	int			next = 1;		/* columns before this one have been looked at */
 
-	/* Who reads the whole row is said to read each column as well. */
-	add_available(InvalidAttrNumber);
-	add_available(TableOidAttributeNumber);
 	for (int i = 0; i < record->column_count; i++)
 	{
 		const ChangeColumn *column = &record->columns[i];
 
 		if (column_fits(column) && value_of(column)->kind > VALUE_UNCHANGED)
-			add_available(column->attnum);
+			add_column(&available, column->attnum);
 		next = column->attnum + 1;
 	}
 	for (int attnum = next; attnum <= maker->desc->natts; attnum++)
 		if (is_younger(TupleDescAttr(maker->desc, attnum - 1)))
-			add_available(attnum);
+			add_younger(attnum);
+	available = bms_add_members(available, made);
 }
 
 void
@@ -121,10 +143,11 @@ row_begin(Table *table, Relation relation, const ChangeRecord *change)
 		table->row = make_maker(table->context, relation);
 	maker = table->row;
 	record = change;
-	made = false;
+	made = NULL;
 	available = NULL;
 	MemoryContextReset(maker->values);
 	previous = MemoryContextSwitchTo(maker->values);
+	clear_slot();
 	find_available();
 	MemoryContextSwitchTo(previous);
 	maker->slot->tts_tableOid = RelationGetRelid(relation);
@@ -156,49 +179,43 @@ fill_column(const ChangeColumn *column)
 {
 	const ChangeValue *value = value_of(column);
 	ColumnInput *input = input_of(column->attnum);
+	bool		null = value->kind == VALUE_NULL;
 
-	maker->slot->tts_isnull[column->attnum - 1] = value->kind == VALUE_NULL;
 	maker->slot->tts_values[column->attnum - 1] =
-		InputFunctionCall(&input->function, value->kind == VALUE_NULL ? NULL : unconstify(char *, value->text.data),
-						  input->param, column->typmod);
+		InputFunctionCall(&input->function, null ? NULL : unconstify(char *, value->text.data), input->param,
+						  column->typmod);
+	maker->slot->tts_isnull[column->attnum - 1] = null;
+	add_column(&made, column->attnum);
 }
 
+/* A value that nobody asks for may be one that can't be made. */
 static void
-fill_slot(void)
+fill_slot(const Bitmapset *columns)
 {
-	TupleTableSlot *slot = maker->slot;
-	int			next = 1;
-
-	ExecClearTuple(slot);
-	memset(slot->tts_values, 0, sizeof(Datum) * maker->desc->natts);
-	memset(slot->tts_isnull, true, sizeof(bool) * maker->desc->natts);
 	for (int i = 0; i < record->column_count; i++)
 	{
 		const ChangeColumn *column = &record->columns[i];
+		int			member = column->attnum - FirstLowInvalidHeapAttributeNumber;
 
-		if (bms_is_member(column->attnum - FirstLowInvalidHeapAttributeNumber, available))
+		if (bms_is_member(member, columns) && !bms_is_member(member, made))
 			fill_column(column);
-		next = column->attnum + 1;
 	}
-	for (int attnum = next; attnum <= maker->desc->natts; attnum++)
-		if (is_younger(TupleDescAttr(maker->desc, attnum - 1)))
-			slot->tts_values[attnum - 1] = getmissingattr(maker->desc, attnum, &slot->tts_isnull[attnum - 1]);
-	ExecStoreVirtualTuple(slot);
 }
 
 TupleTableSlot *
-row_slot(Oid role)
+row_slot(Oid role, const Bitmapset *columns)
 {
-	if (!made)
+	if (!bms_is_subset(columns, made))
 	{
 		MemoryContext previous = MemoryContextSwitchTo(maker->values);
+		int			level = NewGUCNestLevel();
 		RoleSaved	saved;
 
 		role_become(role, &saved);
-		fill_slot();
+		fill_slot(columns);
 		role_return(&saved);
+		AtEOXact_GUC(false, level);
 		MemoryContextSwitchTo(previous);
-		made = true;
 	}
 	return maker->slot;
 }

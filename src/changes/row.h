@@ -22,9 +22,10 @@ extern void row_begin(Table *table, Relation relation, const ChangeRecord *recor
 extern bool row_has(const Bitmapset *columns);
 
 /*
- * The row; what can't be had is null. Values are made from their texts once, as this role, since domains may have checks of their
- * own. Valid until the next row_begin. Raises what the types' input functions raise.
+ * The row, with these columns, which can be had; others may be null. Values are made from their texts once, as the role that is the
+ * first to need them, since domains may have checks of their own. Valid until the next row_begin. Raises what the types' input
+ * functions raise; what they set does not stay.
  */
-extern TupleTableSlot *row_slot(Oid role);
+extern TupleTableSlot *row_slot(Oid role, const Bitmapset *columns);
 
 #endif							/* REALTIME_CHANGES_ROW_H */

@@ -1,0 +1,67 @@
+// What one subscriber's judgement leaves behind, and what errors say: nobody learns of rows that are not his, and nobody's filters or
+// types reach the verdicts of others.
+
+import { after, afterEach, before, describe, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { Instance } from './lib/instance.mjs';
+import { bench, errorsOf } from './lib/changes.mjs';
+import { running } from './lib/member.mjs';
+
+let instance;
+let table, user, subscriber, rowsOf, held;
+let workersBefore;
+
+before(async () => {
+  instance = await Instance.start({ listeners: 2, settings: ['fsync = off', 'autovacuum = off'] });
+  await instance.rows(`
+    select realtime.setup_supabase();
+    alter default privileges grant select on tables to anon, authenticated;
+    create function pretends(value text) returns boolean language plpgsql as $$ begin
+      perform set_config('request.jwt.claim.sub', 'victim', true); return true; end $$;
+    create domain pretending as text check (pretends(value))`);
+  ({ table, user, subscriber, rowsOf, held } = await bench(instance));
+});
+after(() => instance?.destroy());
+
+// None of the tests may end a worker.
+afterEach(async () => {
+  const now = (await running(instance, 'changes')).pid;
+  workersBefore ??= now;
+  assert.equal(now, workersBefore);
+});
+
+const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
+const VICTIM = `name = current_setting('request.jwt.claim.sub', true)`;
+
+describe('what a type\'s code sets', () => {
+  test('while a row is made for a policy is gone for the next one', async () => {
+    const name = await table(secured(`d is not null and ${VICTIM}`), 'id int primary key, name text, d pretending');
+    const all = await Promise.all([1, 2, 3].map((n) => subscriber(name, { key: user({ sub: `user-${n}` }) })));
+    await instance.rows(`insert into ${name} values (1, 'victim', 'x'), (2, 'victim', 'x')`);
+    for (const self of all) {
+      assert.deepEqual(await rowsOf(self), []);
+      assert.deepEqual(errorsOf(self), []);
+      self.socket.drop();
+    }
+  });
+});
+
+// A value that can't be read any more: what was inserted is judged after its label has got another name.
+describe('a value whose type does not know it any more', () => {
+  let moods = 0;
+  async function moody(insert) {
+    const mood = `mood${++moods}`;
+    await instance.rows(`create type ${mood} as enum ('sad', 'ok')`);
+    const name = await table(secured('n = 1'), `id int primary key, n int, m ${mood}`);
+    return { name, rename: () => held(() => instance.rows(`insert into ${name} values ${insert}; alter type ${mood} rename value 'sad' to 'glum'`)) };
+  }
+
+  test('in a column that no policy reads does not matter', async () => {
+    const { name, rename } = await moody(`(1, 1, 'sad'), (2, 2, 'sad'), (3, 1, 'ok')`);
+    const self = await subscriber(name);
+    await rename();
+    assert.deepEqual(await rowsOf(self), [1, 3]);
+    assert.deepEqual(errorsOf(self), []);
+    self.socket.drop();
+  });
+});
