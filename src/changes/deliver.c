@@ -49,8 +49,12 @@ typedef struct Change
 	Relation	relation;		/* NULL: it is gone */
 	bool		secured;		/* its row level security applies to this change */
 	bool		has_key;
-	Match	   *match;			/* whose filter is being tested; NULL: none */
 	int			verdicts;		/* so far */
+
+	/* Of the group that is being judged: */
+	RoleView   *view;
+	Match	   *match;			/* whose filter is being tested; NULL: none */
+	List	   *raised;			/* matches to be told of, if the row is visible: what is hidden must not be found out by errors */
 } Change;
 
 static MemoryContext context;	/* reset after each change */
@@ -66,13 +70,21 @@ deliver_init(void)
 
 /* -------------------------------------------------------- errors ---------------------------------------------------- */
 
-static void
+static bool
 tell(Subscription *subscription, const ChangeRecord *record, const char *why)
 {
 	char	   *text = psprintf("Unable to deliver a change of table %s.%s: %s", record->schema.data, record->table.data, why);
+	bool		told = outbox_tell(subscription, text);
 
-	outbox_tell(subscription, text);
 	pfree(text);
+	return told;
+}
+
+static bool
+concerns(const Change *change, const Match *match)
+{
+	return (match->entry->what.events & 1 << change->record->action) != 0 &&
+		change->record->commit >= match->subscription->from;
 }
 
 /* All subscriptions of the user that the change might have been for. */
@@ -85,7 +97,7 @@ tell_group(const Change *change, const UserGroup *group, const char *why)
 	{
 		Match	   *match = &group->matches[i];
 
-		if (match->subscription == last || !(match->entry->what.events & 1 << change->record->action))
+		if (match->subscription == last || !concerns(change, match))
 			continue;
 		last = match->subscription;
 		tell(last, change->record, why);
@@ -125,125 +137,198 @@ text_of_error(const ErrorData *error)
 
 #define TIMED_OUT	" took longer than realtime.policy_timeout"
 
-/* What is told of what has been suspended now. */
-static char *
-suspended(const char *what)
+/* Whoever misses changes meanwhile is told once, however late he came. *told is what he knows. */
+static void
+tell_suspension(const Change *change, Match *match, const Slowness *slowness, TimestampTz *told, const char *what)
 {
-	return psprintf("%s" TIMED_OUT " %d times within %d s, so that changes are not delivered here for %d s",
-					what, USER_TIMEOUTS, USER_TIMEOUT_WINDOW / 1000, USER_SUSPENSION / 1000);
+	long		left;
+	char	   *text;
+
+	if (*told == slowness->suspended_until)
+		return;
+	left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), slowness->suspended_until);
+	text = psprintf("%s" TIMED_OUT " %d times within %d s, so that changes are not delivered here for %ld s",
+					what, USER_TIMEOUTS, USER_TIMEOUT_WINDOW / 1000, (left + 999) / 1000);
+	if (tell(match->subscription, change->record, text))
+		*told = slowness->suspended_until;
+	pfree(text);
+}
+
+static void
+tell_policies_suspended(const Change *change, UserGroup *group)
+{
+	Subscription *last = NULL;
+
+	for (int i = 0; i < group->count; i++)
+	{
+		Match	   *match = &group->matches[i];
+
+		if (match->subscription == last || !concerns(change, match))
+			continue;
+		last = match->subscription;
+		tell_suspension(change, match, group->policies, &match->policies_told, "its policies");
+	}
 }
 
 static void
 policy_timed_out(const Change *change, UserGroup *group)
 {
-	tell_group(change, group, slowness_note(&group->user->policies) ? suspended("its policies") : "its policies" TIMED_OUT);
+	group->policies = policy_slowness(group->user, change->record->relation, true);
+	if (slowness_note(group->policies))
+		tell_policies_suspended(change, group);
+	else
+		tell_group(change, group, "its policies" TIMED_OUT);
 }
 
 /*
- * All whose filter it is are told when the user's matches are gone through again, or, if that was one too many, all of the user
- * that have such filters now.
+ * It is a slow one from here on, pattern or not, for all whose filter it is. If it was still to be made, that is tried again with the
+ * next change.
  */
 static void
 filter_timed_out(const Change *change, UserGroup *group)
 {
 	SharedFilter *filter = change->match->filter;
-	char	   *text;
 
-	if (!slowness_note(&group->user->patterns))
-	{
-		if (filter != NULL)
-			filter->raised = "its filter" TIMED_OUT;
-		else
-			tell(change->match->subscription, change->record, "its filter" TIMED_OUT);
-		return;
-	}
-	text = suspended("filters with patterns");
-	for (int i = 0; i < group->count; i++)
-		if (group->matches[i].has_pattern)
-			tell(group->matches[i].subscription, change->record, text);
+	filter->slow = true;
+	(void) slowness_note(&group->user->filters);
+	filter->change = change_number;
+	filter->matches = false;
+	filter->raised = "its filter" TIMED_OUT;
 }
 
-/* Whose error is it? True: the user's other matches are still to be judged. */
-static bool
-blame(Change *change, UserGroup *group, const ErrorData *error)
+/* An error of a filter. All whose filter it is are told when the user's matches are gone through again. */
+static void
+blame_filter(Change *change, UserGroup *group, const ErrorData *error)
 {
-	if (change->match != NULL)
-	{
-		SharedFilter *filter = change->match->filter;
+	SharedFilter *filter = change->match->filter;
 
-		/* All whose filter it is are told when the user's matches are gone through again. */
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
-			filter_timed_out(change, group);
-		else if (filter == NULL)
-			tell(change->match->subscription, change->record, text_of_error(error));
-		else if (filter->filter == NULL)
-			filter->error = MemoryContextStrdup(change->table->context, text_of_error(error));
-		else
-			filter->raised = text_of_error(error);
-		return filter != NULL;
-	}
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		filter_timed_out(change, group);
+	else if (filter->filter == NULL)
+		filter->error = MemoryContextStrdup(filter->context, text_of_error(error));
+	else
+		filter->raised = text_of_error(error);
+}
+
+static void
+blame_policy(Change *change, UserGroup *group, const ErrorData *error)
+{
 	claims_policy_forget(change->record->relation, group->user->number);
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		policy_timed_out(change, group);
 	else
 		tell_group(change, group, text_of_error(error));
-	return false;
+}
+
+/* Whose error is it? True: the group is to be judged again. */
+static bool
+blame(Change *change, UserGroup *group, ErrorData *error)
+{
+	bool		filters = change->match != NULL;
+
+	log_error(change, group->user->role_name, error);
+	if (filters)
+		blame_filter(change, group, error);
+	else
+		blame_policy(change, group, error);
+	return filters;
 }
 
 /* ------------------------------------------------------- filters ---------------------------------------------------- */
+
+static bool
+is_suspended(const Match *match)
+{
+	bool		slow = match->has_pattern || (match->filter != NULL && match->filter->slow);
+
+	return slow && slowness_is_suspended(&match->subscription->user->filters);
+}
+
+static void
+test_filter(Change *change, const Match *match)
+{
+	SharedFilter *filter = match->filter;
+
+	/* To make it may call functions of users. */
+	if (filter->slow || filter->filter == NULL)
+		work_start_clock();
+	table_filter_make(change->relation, match);
+	filter->change = change_number;
+	filter->raised = filter->error;
+	filter->matches = false;
+	if (filter->error == NULL)
+		filter->matches = change_filter_matches(filter->filter, change->record, values);
+}
 
 /* Does the filter let this change through? Equal filters are asked once. Runs as the user's role. */
 static bool
 filter_passes(Change *change, Match *match)
 {
-	SharedFilter *filter;
+	SharedFilter *filter = table_filter(change->table, match);
 
-	if (match->entry->filter_key == NULL)
-		return true;
-	if (match->has_pattern && slowness_is_suspended(&match->subscription->user->patterns))
-		return false;
-	change->match = match;
-	/* To make it may call functions of users. */
-	if (match->filter == NULL)
-		work_start_clock();
-	filter = table_filter(change->table, change->relation, match);
-	if (filter->change != change_number)
+	if (is_suspended(match))
 	{
-		filter->change = change_number;
-		filter->raised = filter->error;
-		filter->matches = false;
-		if (filter->error == NULL)
-			filter->matches = change_filter_matches(filter->filter, change->record, values);
+		change->raised = lappend(change->raised, match);
+		return false;
 	}
+	change->match = match;
+	if (filter->change != change_number)
+		test_filter(change, match);
 	change->match = NULL;
 	if (filter->raised != NULL)
-		tell(match->subscription, change->record, filter->raised);
+		change->raised = lappend(change->raised, match);
 	return filter->matches;
 }
 
-static bool
-concerns(const Change *change, const Match *match)
+/* The row is visible to them. */
+static void
+tell_raised(const Change *change)
 {
-	return (match->entry->what.events & 1 << change->record->action) != 0 &&
-		change->record->commit >= match->subscription->from;
+	ListCell   *cell;
+
+	foreach(cell, change->raised)
+	{
+		Match	   *match = lfirst(cell);
+
+		if (is_suspended(match))
+			tell_suspension(change, match, &match->subscription->user->filters, &match->filters_told,
+							"its filter, or another one of the same claims,");
+		else if (match->filter->raised != NULL)
+			tell(match->subscription, change->record, match->filter->raised);
+	}
 }
 
-/* Collect the matches of a user whose filters let the change through; false: none. */
+/*
+ * Collect the matches of a user whose filters let the change through, or raised; false: none. What functions of types set does not
+ * stay.
+ */
 static bool
-collect(Change *change, UserGroup *group, const RoleView *view)
+collect(Change *change, UserGroup *group)
 {
 	int			before = receivers_count();
+	int			level = 0;
 	RoleSaved	saved;
 
 	if (group->has_pattern)
 		work_start_clock();
 	role_become(group->user->role, &saved);
 	for (int i = 0; i < group->count; i++)
-		if (concerns(change, &group->matches[i]) && filter_passes(change, &group->matches[i]))
-			receivers_add(group->matches[i].subscription, group->matches[i].entry, view, NULL);
+	{
+		Match	   *match = &group->matches[i];
+		bool		filtered = match->entry->filter_key != NULL;
+
+		if (!concerns(change, match))
+			continue;
+		if (filtered && level == 0)
+			level = NewGUCNestLevel();
+		if (!filtered || filter_passes(change, match))
+			receivers_add(match->subscription, match->entry, change->view, NULL);
+	}
+	if (level != 0)
+		AtEOXact_GUC(false, level);
 	role_return(&saved);
 	work_stop_clock();
-	return receivers_count() > before;
+	return receivers_count() > before || change->raised != NIL;
 }
 
 /* ------------------------------------------------------ visibility -------------------------------------------------- */
@@ -311,11 +396,11 @@ row_error(const Change *change, const RoleView *view)
 
 /* Everybody who subscribed to this kind of change is told, whatever his filter. */
 static void
-collect_error(const Change *change, const UserGroup *group, const RoleView *view, const char *error)
+collect_error(const Change *change, const UserGroup *group, const char *error)
 {
 	for (int i = 0; i < group->count; i++)
 		if (concerns(change, &group->matches[i]))
-			receivers_add(group->matches[i].subscription, group->matches[i].entry, view, error);
+			receivers_add(group->matches[i].subscription, group->matches[i].entry, change->view, error);
 }
 
 static void
@@ -323,22 +408,30 @@ judge_group(Change *change, UserGroup *group)
 {
 	User	   *user = group->user;
 	int			before = receivers_count();
-	RoleView   *view;
 	const char *error;
 
-	if (slowness_is_suspended(&user->policies))
+	if (group->policies != NULL && slowness_is_suspended(group->policies))
+	{
+		tell_policies_suspended(change, group);
 		return;
+	}
 	if (user->role_generation != role_generation() || !OidIsValid(user->role))
 	{
 		user->role = role_resolve(user->role_name);
 		user->role_generation = role_generation();
 	}
-	view = table_view(change->table, change->relation, user->role);
-	error = row_error(change, view);
+	change->view = table_view(change->table, change->relation, user->role);
+	change->raised = NIL;
+	error = row_error(change, change->view);
 	if (error != NULL)
-		collect_error(change, group, view, error);
-	else if (collect(change, group, view) && !is_visible(change, group))
-		receivers_cut(before);
+		collect_error(change, group, error);
+	else if (collect(change, group))
+	{
+		if (is_visible(change, group))
+			tell_raised(change);
+		else
+			receivers_cut(before);
+	}
 }
 
 /* ------------------------------------------------------ the change -------------------------------------------------- */
@@ -427,7 +520,6 @@ judge_from(Change *change, volatile int *at, int n)
 		ErrorData  *error = work_caught(context);
 
 		receivers_cut(kept);
-		log_error(change, group->user->role_name, error);
 		if (!blame(change, group, error))
 			(*at)++;
 		change->match = NULL;

@@ -111,7 +111,7 @@ outbox_answer(int listener, uint32 connection, uint32 generation, uint32 number,
 	outbox_add(&record);
 }
 
-void
+bool
 outbox_tell(Subscription *subscription, const char *text)
 {
 	TimestampTz now = GetCurrentTimestamp();
@@ -120,7 +120,7 @@ outbox_tell(Subscription *subscription, const char *text)
 	if (subscription->told_at != 0 && !TimestampDifferenceExceeds(subscription->told_at, now, TELL_INTERVAL))
 	{
 		subscription->untold++;
-		return;
+		return false;
 	}
 	subscription->told_at = now;
 	if (subscription->untold > 0)
@@ -128,6 +128,7 @@ outbox_tell(Subscription *subscription, const char *text)
 	subscription->untold = 0;
 	outbox_answer(subscription->listener, subscription->connection, subscription->connection_generation,
 				  subscription->number, subscription->version, BUS_ANSWER_ERROR, utf8_of(text));
+	return true;
 }
 
 void

@@ -25,9 +25,9 @@ extern void outbox_answer(int listener, uint32 connection, uint32 generation, ui
 
 /*
  * An error for one subscription, at most one a second; those between are counted. This text and the next are in the encoding of the
- * database, and may begin the transaction.
+ * database, and may begin the transaction. False: it was only counted.
  */
-extern void outbox_tell(Subscription *subscription, const char *text);
+extern bool outbox_tell(Subscription *subscription, const char *text);
 
 /* The text for all subscriptions why changes are missing; NULL: they flow again. */
 extern void outbox_state(const char *text);

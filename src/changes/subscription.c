@@ -113,9 +113,33 @@ unref_user(User *user)
 		return;
 	claims_policy_forget_user(user->number);
 	hash_search(users, &user->hash, HASH_REMOVE, NULL);
+	while (user->policies != NULL)
+	{
+		PolicySlowness *first = user->policies;
+
+		user->policies = first->next;
+		pfree(first);
+	}
 	pfree(user->role_name);
 	pfree(user->claims);
 	pfree(user);
+}
+
+Slowness *
+policy_slowness(User *user, Oid table, bool make)
+{
+	PolicySlowness *policies = user->policies;
+
+	while (policies != NULL && policies->table != table)
+		policies = policies->next;
+	if (policies == NULL && make)
+	{
+		policies = MemoryContextAllocZero(context, sizeof(PolicySlowness));
+		policies->table = table;
+		policies->next = user->policies;
+		user->policies = policies;
+	}
+	return policies == NULL ? NULL : &policies->slowness;
 }
 
 bool

@@ -26,6 +26,14 @@ typedef struct Slowness
 	TimestampTz suspended_until;	/* 0: is not */
 } Slowness;
 
+/* Of the policies of one table, once they have met realtime.policy_timeout. */
+typedef struct PolicySlowness
+{
+	Oid			table;
+	Slowness	slowness;
+	struct PolicySlowness *next;
+} PolicySlowness;
+
 typedef struct User
 {
 	uint64		hash;
@@ -37,9 +45,10 @@ typedef struct User
 	Oid			role;			/* as of role_generation; InvalidOid: has to be resolved */
 	uint64		role_generation;
 
-	/* Whoever is anonymous is one user, and anybody may write a slow pattern: that is no reason to suspend all of them. */
-	Slowness	policies;
-	Slowness	patterns;		/* of filters */
+	PolicySlowness *policies;
+
+	/* Whoever is anonymous is one user, and anybody may write a slow pattern: only filters that may take long are suspended. */
+	Slowness	filters;
 } User;
 
 typedef struct Entry
@@ -93,6 +102,9 @@ extern void subscription_drop(Subscription *subscription);
 
 /* All of a listener that has started anew. */
 extern void subscriptions_drop_of(int listener);
+
+/* That of a user's policies on a table; it lives as long as the user. NULL: there is none, and none is to be made. */
+extern Slowness *policy_slowness(User *user, Oid table, bool make);
 
 /* It has met realtime.policy_timeout. True: that was one too many, and it is suspended. */
 extern bool slowness_note(Slowness *slowness);

@@ -107,6 +107,7 @@ group_of(Table *table, User *user)
 		return slot->group;
 	group = palloc0(sizeof(UserGroup));
 	group->user = user;
+	group->policies = policy_slowness(user, table->relation, false);
 	table->groups = lappend(table->groups, group);
 	slot = hash_search(table->by_user, &user, HASH_ENTER, NULL);
 	slot->group = group;
@@ -149,7 +150,7 @@ add_match(UserGroup *group, Subscription *subscription, Entry *entry)
 			break;
 		group->matches[at] = *before;
 	}
-	group->matches[at] = (Match) {subscription, entry, NULL, has_pattern(entry)};
+	group->matches[at] = (Match) {.subscription = subscription,.entry = entry,.has_pattern = has_pattern(entry)};
 	group->has_pattern |= group->matches[at].has_pattern;
 	group->count++;
 }
@@ -173,6 +174,25 @@ add_matches(Table *table, Subscription *subscription)
 	MemoryContextSwitchTo(previous);
 }
 
+/* The last match of a filter takes it along. */
+static void
+unref_filter(Table *table, SharedFilter *filter)
+{
+	FilterSlot *slot;
+	SharedFilter **link;
+
+	if (--filter->refs > 0)
+		return;
+	slot = hash_search(table->filters, &filter->hash, HASH_FIND, NULL);
+	link = &slot->first;
+	while (*link != filter)
+		link = &(*link)->next;
+	*link = filter->next;
+	if (slot->first == NULL)
+		(void) hash_search(table->filters, &filter->hash, HASH_REMOVE, NULL);
+	MemoryContextDelete(filter->context);
+}
+
 static void
 remove_matches(Table *table, Subscription *subscription)
 {
@@ -184,9 +204,19 @@ remove_matches(Table *table, Subscription *subscription)
 	if (slot == NULL)
 		return;
 	group = slot->group;
+	group->has_pattern = false;
 	for (int i = 0; i < group->count; i++)
-		if (group->matches[i].subscription != subscription)
-			group->matches[kept++] = group->matches[i];
+	{
+		Match	   *match = &group->matches[i];
+
+		if (match->subscription != subscription)
+		{
+			group->has_pattern |= match->has_pattern;
+			group->matches[kept++] = *match;
+		}
+		else if (match->filter != NULL)
+			unref_filter(table, match->filter);
+	}
 	group->count = kept;
 	if (kept > 0)
 		return;
@@ -312,6 +342,7 @@ find_filter(Table *table, const char *key, Oid role)
 {
 	uint64		hash = hash_bytes_extended((const unsigned char *) key, strlen(key), role);
 	FilterSlot *slot;
+	MemoryContext filter_context;
 	SharedFilter *filter;
 	bool		found;
 
@@ -323,43 +354,48 @@ find_filter(Table *table, const char *key, Oid role)
 	for (filter = slot->first; filter != NULL; filter = filter->next)
 		if (filter->role == role && strcmp(filter->key, key) == 0)
 			return filter;
-	filter = palloc0(sizeof(SharedFilter));
-	filter->key = pstrdup(key);
+	filter_context = AllocSetContextCreate(table->context, "realtime filter", ALLOCSET_SMALL_SIZES);
+	filter = MemoryContextAllocZero(filter_context, sizeof(SharedFilter));
+	filter->context = filter_context;
+	filter->hash = hash;
+	filter->key = MemoryContextStrdup(filter_context, key);
 	filter->role = role;
 	filter->next = slot->first;
 	slot->first = filter;
 	return filter;
 }
 
-/* The caller has a transaction that it can end after an error, and does. */
-static void
-make_filter(Table *table, Relation relation, Match *match, SharedFilter *filter)
+SharedFilter *
+table_filter(Table *table, Match *match)
 {
+	MemoryContext previous;
+
+	if (match->filter != NULL)
+		return match->filter;
+	previous = MemoryContextSwitchTo(table->context);
+	match->filter = find_filter(table, match->entry->filter_key, match->subscription->user->role);
+	match->filter->refs++;
+	MemoryContextSwitchTo(previous);
+	return match->filter;
+}
+
+/* The caller has a transaction that it can end after an error, and does. What is left of an attempt before goes. */
+void
+table_filter_make(Relation relation, const Match *match)
+{
+	SharedFilter *filter = match->filter;
+	MemoryContext previous;
 	RoleSaved	saved;
 
+	if (filter->filter != NULL || filter->error != NULL)
+		return;
+	MemoryContextDeleteChildren(filter->context);
+	previous = MemoryContextSwitchTo(AllocSetContextCreate(filter->context, "realtime filter", ALLOCSET_SMALL_SIZES));
 	role_become(filter->role, &saved);
 	filter->filter = change_filter_make(relation, filter->role, match->entry->what.conditions,
 										match->entry->what.condition_count);
 	role_return(&saved);
-}
-
-SharedFilter *
-table_filter(Table *table, Relation relation, Match *match)
-{
-	MemoryContext previous;
-
-	if (match->entry->filter_key == NULL || match->filter != NULL)
-		return match->filter;
-	previous = MemoryContextSwitchTo(table->context);
-	match->filter = find_filter(table, match->entry->filter_key, match->subscription->user->role);
-	if (match->filter->filter == NULL && match->filter->error == NULL)
-	{
-		match->filter->error = "the filter could not be prepared";
-		make_filter(table, relation, match, match->filter);
-		match->filter->error = NULL;
-	}
 	MemoryContextSwitchTo(previous);
-	return match->filter;
 }
 
 RoleView *

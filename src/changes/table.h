@@ -20,10 +20,14 @@
 /* A filter that several entries may have in common. */
 typedef struct SharedFilter
 {
+	MemoryContext context;		/* holds it, and what it is made of */
+	uint64		hash;			/* of key and role */
+	int			refs;			/* matches */
 	char	   *key;
 	Oid			role;			/* that it was made as */
 	ChangeFilter *filter;
-	char	   *error;			/* why there is none; NULL: there is, or it was not tried */
+	char	   *error;			/* why there is none; NULL: there is, or it is still to be tried */
+	bool		slow;			/* it has met realtime.policy_timeout */
 
 	uint64		change;			/* the last change that it was asked about, and what it said */
 	bool		matches;
@@ -38,6 +42,8 @@ typedef struct Match
 	Entry	   *entry;
 	SharedFilter *filter;		/* NULL: none, or not made yet */
 	bool		has_pattern;	/* its filter may take long */
+	TimestampTz policies_told;	/* until when its user's policies here are suspended, as it was told; 0: never */
+	TimestampTz filters_told;	/* likewise of slow filters */
 } Match;
 
 /* The matches of one user; those of a subscription lie together, in the order of their ids. */
@@ -46,6 +52,7 @@ typedef struct UserGroup
 	User	   *user;
 	bool		has_pattern;	/* one of the matches has */
 	uint64		prepared;		/* policy_dependencies_generation when its policy was last made; 0: never */
+	Slowness   *policies;		/* the user's here; NULL: they have never taken long */
 	int			count;
 	int			capacity;
 	Match	   *matches;
@@ -82,8 +89,11 @@ extern void tables_init(void);
 /* The table that a change comes from, made if there is none yet, brought up to date. Inside a transaction. */
 extern Table *table_get(const ChangeRecord *record);
 
-/* The filter of a match, made as the user's role if need be; NULL if it has none. Raises nothing: look at its error. */
-extern SharedFilter *table_filter(Table *table, Relation relation, Match *match);
+/* The filter of a match whose entry has one. It may have to be made yet. */
+extern SharedFilter *table_filter(Table *table, Match *match);
+
+/* Make it, as the user's role, if it is not made and has no error. That may call functions of users, and raise. */
+extern void table_filter_make(Relation relation, const Match *match);
 
 /* What this role may read. */
 extern RoleView *table_view(Table *table, Relation relation, Oid role);

@@ -44,6 +44,15 @@ describe('what a type\'s code sets', () => {
       self.socket.drop();
     }
   });
+
+  test('while a filter is tested is gone for the policy', async () => {
+    const name = await table(secured(VICTIM), 'id int primary key, name text, d pretending');
+    const self = await subscriber(name, { filter: 'd=eq.x' });
+    await instance.rows(`insert into ${name} values (1, 'victim', 'x'), (2, 'victim', 'x')`);
+    assert.deepEqual(await rowsOf(self), []);
+    assert.deepEqual(errorsOf(self), []);
+    self.socket.drop();
+  });
 });
 
 // A value that can't be read any more: what was inserted is judged after its label has got another name.
@@ -63,5 +72,16 @@ describe('a value whose type does not know it any more', () => {
     assert.deepEqual(await rowsOf(self), [1, 3]);
     assert.deepEqual(errorsOf(self), []);
     self.socket.drop();
+  });
+
+  test('is told to whom the filter belongs, unless the row is hidden from him', async () => {
+    for (const [insert, rows, told] of [[`(1, 2, 'sad'), (2, 1, 'ok')`, [2], 0], [`(1, 2, 'sad'), (2, 1, 'ok'), (3, 1, 'sad')`, [2], 1]]) {
+      const { name, rename } = await moody(insert);
+      const self = await subscriber(name, { filter: 'm=eq.ok' });
+      await rename();
+      assert.deepEqual(await rowsOf(self), rows);
+      assert.equal(errorsOf(self).length, told, JSON.stringify(errorsOf(self)));
+      self.socket.drop();
+    }
   });
 });
