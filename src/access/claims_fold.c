@@ -196,7 +196,10 @@ evaluate(Node *part, ParamExternData *result, ExprContext *econtext)
 		result->value = PointerGetDatum(PG_DETOAST_DATUM(result->value));
 }
 
-/* What raises must raise whenever a row is judged, but not now. A cancellation is none of the part's errors. */
+/*
+ * What raises must raise whenever a row is judged, but not now. A cancellation is none of the part's errors, nor is a lock that was not to
+ * be had.
+ */
 static bool
 evaluate_safely(Node *part, ParamExternData *result, ExprContext *econtext)
 {
@@ -219,7 +222,7 @@ evaluate_safely(Node *part, ParamExternData *result, ExprContext *econtext)
 		error = CopyErrorData();
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
+		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED || error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
 		{
 			MemoryContextSwitchTo(context);
 			CurrentResourceOwner = owner;

@@ -9,11 +9,8 @@
 
 #include "access/relation.h"
 #include "access/sysattr.h"
-#include "access/transam.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "storage/lmgr.h"
-#include "storage/procarray.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -31,16 +28,18 @@
 #include "changes/receivers.h"
 #include "changes/row.h"
 #include "changes/table.h"
+#include "changes/wait.h"
 #include "changes/work.h"
 #include "shared/counters.h"
 #include "shared/log_limit.h"
 #include "shared/settings.h"
 
-/* A transaction whose changes are in the WAL may not be visible yet: it is waited for so many times one millisecond. */
-#define WAIT_FOR_COMMIT		100
-
-/* Between two looks whether a table is still locked, in ms. */
-#define LOOK_FOR_LOCK	2
+/*
+ * How long a lock that a policy needs is waited for, in ms: well below deadlock_timeout, as the table itself is locked meanwhile. Then
+ * all is let go and tried again. And how long if that has been done in vain.
+ */
+#define WAIT_FOR_POLICY_LOCK	50
+#define LOOK_FOR_POLICY_LOCK	1
 
 typedef struct Change
 {
@@ -55,6 +54,8 @@ typedef struct Change
 	RoleView   *view;
 	Match	   *match;			/* whose filter is being tested; NULL: none */
 	List	   *raised;			/* matches to be told of, if the row is visible: what is hidden must not be found out by errors */
+	bool		locking;		/* its policies are being got, with the locks that they need */
+	TimestampTz waits_since;	/* for such a lock; 0: does not */
 } Change;
 
 static MemoryContext context;	/* reset after each change */
@@ -196,6 +197,29 @@ filter_timed_out(const Change *change, UserGroup *group)
 	filter->raised = "its filter" TIMED_OUT;
 }
 
+/* The policy is made anew when it is needed next: of a run that raised half may be left. */
+static void
+forget_policy(const Change *change, UserGroup *group)
+{
+	claims_policy_forget(change->record->relation, group->user->number);
+	group->prepared = 0;
+}
+
+/*
+ * A lock that the policies need was not to be had. It is waited for as the table itself is (wait_for_table), for all users of the role
+ * once. True: try again.
+ */
+static bool
+wait_for_policy_lock(Change *change)
+{
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (change->waits_since == 0)
+		change->waits_since = now;
+	change->view->locked |= TimestampDifferenceExceeds(change->waits_since, now, realtime_policy_timeout);
+	return !change->view->locked;
+}
+
 /* An error of a filter. All whose filter it is are told when the user's matches are gone through again. */
 static void
 blame_filter(Change *change, UserGroup *group, const ErrorData *error)
@@ -213,9 +237,11 @@ blame_filter(Change *change, UserGroup *group, const ErrorData *error)
 static void
 blame_policy(Change *change, UserGroup *group, const ErrorData *error)
 {
-	claims_policy_forget(change->record->relation, group->user->number);
+	forget_policy(change, group);
 	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED)
 		policy_timed_out(change, group);
+	else if (change->locking && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE)
+		tell_group(change, group, "a table that its policies read is locked, and that it is has taken longer than realtime.policy_timeout");
 	else
 		tell_group(change, group, text_of_error(error));
 }
@@ -226,6 +252,11 @@ blame(Change *change, UserGroup *group, ErrorData *error)
 {
 	bool		filters = change->match != NULL;
 
+	if (change->locking && error->sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE && wait_for_policy_lock(change))
+	{
+		forget_policy(change, group);
+		return true;
+	}
 	log_error(change, group->user->role_name, error);
 	if (filters)
 		blame_filter(change, group, error);
@@ -334,8 +365,9 @@ collect(Change *change, UserGroup *group)
 /* ------------------------------------------------------ visibility -------------------------------------------------- */
 
 /*
- * What judging takes, made if need be: that may call functions of users, so it is timed. What was made before costs no look at the
- * clock.
+ * What judging takes, made if need be: that may call functions of users, and may wait for locks, as having a plan again may; so it is
+ * timed. What calls nothing and was made before costs no look at the clock. While a policy runs locks are not limited: a function of
+ * users might take that for an error of its own.
  */
 static ClaimsPolicy *
 policy_of(Change *change, UserGroup *group)
@@ -344,10 +376,19 @@ policy_of(Change *change, UserGroup *group)
 	ClaimsUser	claims = {user->number, user->role, user->role_name, user->claims};
 	ClaimsPolicy *policy;
 
-	if (group->prepared != policy_dependencies_generation())
+	if (!group->plain || group->prepared != policy_dependencies_generation())
 		work_start_clock();
+	change->locking = true;
+	work_limit_locks(change->view->locked ? LOOK_FOR_POLICY_LOCK : WAIT_FOR_POLICY_LOCK);
 	policy = claims_policy_get(change->relation, &claims);
+	/* A limit that was met just when the lock came. */
+	CHECK_FOR_INTERRUPTS();
+	work_limit_locks(0);
+	change->locking = false;
 	group->prepared = policy_dependencies_generation();
+	group->plain = claims_policy_is_plain(policy);
+	if (!group->plain)
+		change->view->locked = false;
 	return policy;
 }
 
@@ -356,6 +397,7 @@ static bool
 is_visible(Change *change, UserGroup *group)
 {
 	ClaimsPolicy *policy;
+	const Bitmapset *columns;
 	bool		visible;
 
 	if (!change->secured)
@@ -365,13 +407,14 @@ is_visible(Change *change, UserGroup *group)
 	if (!visible)
 	{
 		change->verdicts++;
-		if (!row_has(claims_policy_columns(policy)))
+		columns = claims_policy_columns(policy);
+		if (!row_has(columns))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
 					 errmsg("its policies read a column that is not in the change or has another type now")));
-		if (!claims_policy_is_plain(policy))
+		if (!group->plain)
 			work_start_clock();
-		visible = claims_policy_judge(policy, row_slot(group->user->role, claims_policy_columns(policy)));
+		visible = claims_policy_judge(policy, row_slot(group->user->role, columns));
 	}
 	work_stop_clock();
 	return visible;
@@ -436,53 +479,15 @@ judge_group(Change *change, UserGroup *group)
 
 /* ------------------------------------------------------ the change -------------------------------------------------- */
 
-/* A row of the WAL is of no transaction that a snapshot shows until that has told everybody that it has committed. */
-static void
-wait_until_visible(const ChangeRecord *record)
-{
-	static TransactionId visible;
-
-	if (record->xid == visible)
-		return;
-	for (int i = 0; i < WAIT_FOR_COMMIT && TransactionIdIsInProgress(record->xid); i++)
-		pg_usleep(1000);
-	visible = record->xid;
-	work_look_again();
-}
-
-/*
- * A table that is locked is waited for as long as a policy may take, once until it was free again; its subscribers are told, as
- * others must not wait for whoever has it. Meanwhile nothing else stays locked, and none queues up behind us: so we are no part of a
- * deadlock.
- */
-static bool
-lock_table(Change *change)
-{
-	TimestampTz begin = GetCurrentTimestamp();
-	bool		locked;
-
-	work_begin();
-	while (!(locked = ConditionalLockRelationOid(change->record->relation, AccessShareLock)) && !change->table->locked)
-	{
-		work_end();
-		CHECK_FOR_INTERRUPTS();
-		pg_usleep(LOOK_FOR_LOCK * 1000);
-		work_begin();
-		change->table->locked = TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), realtime_policy_timeout);
-	}
-	if (locked)
-		change->table->locked = false;
-	return locked;
-}
-
 /* NULL: it may be judged; else why not. The table may have changed while it was not locked, at first also who is to be asked. */
 static const char *
 begin_change(Change *change, bool first)
 {
 	const ChangeRecord *record = change->record;
+	bool		over = wait_for_end(record);
 
 	change->relation = NULL;
-	if (!lock_table(change))
+	if (!wait_for_table(record->relation, &change->table->locked))
 		return "the table is locked, and that it is has taken longer than realtime.policy_timeout";
 	if (first)
 		change->table = table_get(record);
@@ -491,8 +496,8 @@ begin_change(Change *change, bool first)
 		return "the table does not exist any more, so that it can't be told who may see it";
 	change->secured = change->relation->rd_rel->relrowsecurity &&
 		(record->action != CHANGE_DELETE || (record->identity_full && realtime_judge_deletes));
-	if (change->secured)
-		wait_until_visible(record);
+	if (change->secured && !over)
+		return "its transaction is not visible yet, and that it is not has taken longer than realtime.policy_timeout";
 	if (change->secured)
 		row_begin(change->table, change->relation, record);
 	return NULL;
@@ -511,6 +516,7 @@ judge_from(Change *change, volatile int *at, int n)
 		{
 			kept = receivers_count();
 			judge_group(change, list_nth(change->table->groups, *at));
+			change->waits_since = 0;
 		}
 		good = true;
 	}
@@ -521,8 +527,12 @@ judge_from(Change *change, volatile int *at, int n)
 
 		receivers_cut(kept);
 		if (!blame(change, group, error))
+		{
 			(*at)++;
+			change->waits_since = 0;
+		}
 		change->match = NULL;
+		change->locking = false;
 	}
 	PG_END_TRY();
 	return good;

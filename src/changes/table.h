@@ -51,7 +51,8 @@ typedef struct UserGroup
 {
 	User	   *user;
 	bool		has_pattern;	/* one of the matches has */
-	uint64		prepared;		/* policy_dependencies_generation when its policy was last made; 0: never */
+	uint64		prepared;		/* policy_dependencies_generation when its policy was last made; 0: it is to be made */
+	bool		plain;			/* that policy was: to have it again calls nothing and waits for no lock */
 	Slowness   *policies;		/* the user's here; NULL: they have never taken long */
 	int			count;
 	int			capacity;
@@ -64,6 +65,7 @@ typedef struct RoleView
 	Oid			role;
 	bool		whole;			/* SELECT on all of it, columns that were dropped meanwhile included */
 	Bitmapset  *columns;		/* as readable_columns has them */
+	bool		locked;			/* a lock that its policies need has been waited for in vain */
 } RoleView;
 
 typedef struct RowMaker RowMaker;

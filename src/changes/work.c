@@ -8,6 +8,7 @@
 #include "commands/prepare.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 
@@ -69,8 +70,15 @@ work_stop_clock(void)
 	if (!timed)
 		return;
 	disable_timeout(STATEMENT_TIMEOUT, false);
+	disable_timeout(LOCK_TIMEOUT, false);
 	QueryCancelPending = false;
 	timed = false;
+}
+
+void
+work_limit_locks(int ms)
+{
+	LockTimeout = ms;
 }
 
 ErrorData *
@@ -83,5 +91,6 @@ work_caught(MemoryContext context)
 	FlushErrorState();
 	work_stop_clock();
 	work_end();
+	work_limit_locks(0);
 	return error;
 }

@@ -24,6 +24,9 @@ extern void work_end(void);
 extern void work_start_clock(void);
 extern void work_stop_clock(void);
 
+/* From here on a lock is waited for so many ms at most (ERRCODE_LOCK_NOT_AVAILABLE); 0: as long as it takes. work_caught sets 0. */
+extern void work_limit_locks(int ms);
+
 /*
  * In PG_CATCH: the error, copied into this memory context, which is the current one from here on. The clock is stopped and the
  * transaction, if there is one, rolled back, so that others can go on.

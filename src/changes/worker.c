@@ -61,6 +61,7 @@ fix_settings(void)
 	static const char *const settings[][2] =
 	{
 		{"jit", "off"},
+		{"lock_timeout", "0"},
 		{"row_security", "on"},
 		{"default_transaction_isolation", "read committed"},
 		{"default_transaction_deferrable", "off"},

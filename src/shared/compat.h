@@ -126,6 +126,13 @@ typedef RelFileNode RelationFile;
 #define present_snapshot(builder, xid)	SnapBuildGetOrBuildSnapshot((builder), (xid))
 #endif
 
+/* PostgreSQL 18 added an argument that has failures logged. */
+#if PG_VERSION_NUM >= 180000
+#define transaction_has_ended(xid)	ConditionalXactLockTableWait((xid), false)
+#else
+#define transaction_has_ended(xid)	ConditionalXactLockTableWait(xid)
+#endif
+
 /* PostgreSQL 18 has generated columns that are not stored. */
 #if PG_VERSION_NUM >= 180000
 #define is_virtual_column(attribute)	((attribute)->attgenerated == ATTRIBUTE_GENERATED_VIRTUAL)
