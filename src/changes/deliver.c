@@ -31,6 +31,7 @@
 #include "changes/wait.h"
 #include "changes/work.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/log_limit.h"
 #include "shared/settings.h"
 
@@ -216,7 +217,7 @@ wait_for_policy_lock(Change *change)
 
 	if (change->waits_since == 0)
 		change->waits_since = now;
-	change->view->locked |= TimestampDifferenceExceeds(change->waits_since, now, realtime_policy_timeout);
+	change->view->locked |= elapsed(change->waits_since, now, realtime_policy_timeout);
 	return !change->view->locked;
 }
 

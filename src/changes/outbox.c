@@ -12,6 +12,7 @@
 #include "changes/outbox.h"
 #include "changes/utf8.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 
 #define OUTBOX_RECORDS	256
 #define OUTBOX_BYTES	(256 * 1024)
@@ -117,7 +118,7 @@ outbox_tell(Subscription *subscription, const char *text)
 	TimestampTz now = GetCurrentTimestamp();
 
 	counter_add(COUNTER_CHANGE_ERRORS, 1);
-	if (subscription->told_at != 0 && !TimestampDifferenceExceeds(subscription->told_at, now, TELL_INTERVAL))
+	if (subscription->told_at != 0 && !elapsed(subscription->told_at, now, TELL_INTERVAL))
 	{
 		subscription->untold++;
 		return false;

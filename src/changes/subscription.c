@@ -12,6 +12,7 @@
 #include "access/claims_policy.h"
 #include "changes/subscription.h"
 #include "changes/table.h"
+#include "shared/elapsed.h"
 #include "shared/server_text.h"
 
 typedef struct SubscriptionKey
@@ -149,7 +150,7 @@ slowness_note(Slowness *slowness)
 
 	memmove(slowness->timeouts, slowness->timeouts + 1, sizeof(TimestampTz) * (USER_TIMEOUTS - 1));
 	slowness->timeouts[USER_TIMEOUTS - 1] = now;
-	if (slowness->timeouts[0] == 0 || TimestampDifferenceExceeds(slowness->timeouts[0], now, USER_TIMEOUT_WINDOW))
+	if (slowness->timeouts[0] == 0 || elapsed(slowness->timeouts[0], now, USER_TIMEOUT_WINDOW))
 		return false;
 	slowness->suspended_until = TimestampTzPlusMilliseconds(now, USER_SUSPENSION);
 	return true;
@@ -160,7 +161,7 @@ slowness_is_suspended(Slowness *slowness)
 {
 	if (slowness->suspended_until == 0)
 		return false;
-	if (GetCurrentTimestamp() < slowness->suspended_until)
+	if (!elapsed(TimestampTzPlusMilliseconds(slowness->suspended_until, -USER_SUSPENSION), GetCurrentTimestamp(), USER_SUSPENSION))
 		return true;
 	slowness->suspended_until = 0;
 	return false;

@@ -13,6 +13,7 @@
 #include "changes/wait.h"
 #include "changes/work.h"
 #include "shared/compat.h"
+#include "shared/elapsed.h"
 #include "shared/settings.h"
 
 /* Between two looks whether a table is still locked, or a transaction not over yet, in ms. */
@@ -41,7 +42,7 @@ wait_for_end(const ChangeRecord *record)
 		limit = record->xid == in_vain ? 0 : Min(limit, SHORT_WAIT_FOR_END);
 	while (!transaction_has_ended(record->xid))
 	{
-		if (limit == 0 || TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), limit))
+		if (limit == 0 || elapsed(begin, GetCurrentTimestamp(), limit))
 		{
 			in_vain = record->xid;
 			return false;
@@ -76,7 +77,7 @@ wait_for_table(Oid table, bool *in_vain)
 		CHECK_FOR_INTERRUPTS();
 		pg_usleep(LOOK_FOR_LOCK * 1000);
 		work_begin();
-		*in_vain = TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), realtime_policy_timeout);
+		*in_vain = elapsed(begin, GetCurrentTimestamp(), realtime_policy_timeout);
 	}
 	if (locked)
 		*in_vain = false;

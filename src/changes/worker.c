@@ -30,6 +30,7 @@
 #include "shared/change_requests.h"
 #include "shared/change_stream.h"
 #include "shared/counters.h"
+#include "shared/elapsed.h"
 #include "shared/registry.h"
 #include "shared/worker.h"
 
@@ -281,7 +282,7 @@ take_messages(void)
 				stream_broke();
 				return false;
 		}
-		if (TimestampDifferenceExceeds(begin, GetCurrentTimestamp(), BATCH_TIME))
+		if (elapsed(begin, GetCurrentTimestamp(), BATCH_TIME))
 			break;
 	}
 	return true;
@@ -296,7 +297,7 @@ explain_delay(void)
 	ChangeStreamInfo info;
 
 	if (running || explained || !interrupted ||
-		!TimestampDifferenceExceeds(opened_at, GetCurrentTimestamp(), EXPLAIN_AFTER))
+		!elapsed(opened_at, GetCurrentTimestamp(), EXPLAIN_AFTER))
 		return;
 	change_stream_get(&info);
 	outbox_state(psprintf("Changes are not delivered yet: %s",
