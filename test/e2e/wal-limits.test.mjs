@@ -73,7 +73,9 @@ test('a subtransaction that is cut twice is lost as a whole, and that is told', 
 
     const got = await fence(instance, self);
     assert.deepEqual(got.map(({ event }) => event), []);
-    assert.deepEqual(self.systems.slice(1).map(({ message }) => message), ['Messages from the database were lost: a transaction was open for too long']);
+    // That an end of the decoder may have cost something is said when it is not sure.
+    const told = self.systems.slice(1).map(({ message }) => message).filter((message) => !/may have been lost: delivery was interrupted$/.test(message));
+    assert.deepEqual(told, ['Messages from the database were lost: a transaction was open for too long']);
     other.socket.drop();
   } finally {
     await instance.destroy();
