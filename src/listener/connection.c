@@ -378,6 +378,17 @@ answer_due(const Connection *connection)
 	return Max(connection->last_received + realtime_client_timeout, connection->pinged_at + rest);
 }
 
+/* When to ping, or to look whether a ping was answered: bytes that come don't move the timer, so also when the next would be due. */
+static uint64
+ping_due(const Connection *connection)
+{
+	uint64		next = Max(connection->last_received, connection->pinged_at) + realtime_ping_interval;
+
+	if (!ping_is_open(connection))
+		return next;
+	return next > now_ms ? Min(next, answer_due(connection)) : answer_due(connection);
+}
+
 /* When does something have to happen by itself? */
 static uint64
 next_deadline(const Connection *connection)
@@ -391,7 +402,7 @@ next_deadline(const Connection *connection)
 	if (connection->over_soft_since != 0)
 		due = Min(due, connection->over_soft_since + realtime_client_queue_soft_time);
 	if (connection->tracks > 0)
-		due = Min(due, ping_is_open(connection) ? answer_due(connection) : connection->last_received + realtime_ping_interval);
+		due = Min(due, ping_due(connection));
 	return due;
 }
 
