@@ -26,11 +26,12 @@ export class Authority {
 
   // A certificate for localhost and its key: { cert, key } in PEM. passphrase: of the key.
   async issue({ passphrase } = {}) {
-    const name = `server-${this.#serial++}`;
-    await writeFile(join(this.#dir, 'ext'), 'subjectAltName = DNS:localhost, IP:127.0.0.1\n');
+    const serial = this.#serial++;
+    const name = `server-${serial}`;
+    await writeFile(join(this.#dir, `${name}.ext`), 'subjectAltName = DNS:localhost, IP:127.0.0.1\n');
     await this.#openssl('req', ...NEW_KEY, '-keyout', `${name}.key`, '-out', `${name}.csr`, '-subj', `/CN=${name}`);
-    await this.#openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.crt', '-CAkey', 'ca.key', '-CAcreateserial',
-      '-days', '1', '-extfile', 'ext', '-out', `${name}.crt`);
+    await this.#openssl('x509', '-req', '-in', `${name}.csr`, '-CA', 'ca.crt', '-CAkey', 'ca.key', '-set_serial', String(serial),
+      '-days', '1', '-extfile', `${name}.ext`, '-out', `${name}.crt`);
     if (passphrase) {
       await this.#openssl('pkey', '-in', `${name}.key`, '-aes256', '-passout', `pass:${passphrase}`, '-out', `${name}.locked`);
     }
