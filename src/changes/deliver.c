@@ -89,21 +89,28 @@ concerns(const Change *change, const Match *match)
 		change->record->commit >= match->subscription->from;
 }
 
-/* All subscriptions of the user that the change might have been for. */
-static void
-tell_group(const Change *change, const UserGroup *group, const char *why)
+/*
+ * The next subscription of the user that the change might have been for, by the first of its matches; NULL: no more. last is that
+ * of before, NULL to begin with.
+ */
+static Match *
+next_concerned(const Change *change, const UserGroup *group, const Match *last)
 {
-	Subscription *last = NULL;
-
-	for (int i = 0; i < group->count; i++)
+	for (int i = last == NULL ? 0 : last - group->matches + 1; i < group->count; i++)
 	{
 		Match	   *match = &group->matches[i];
 
-		if (match->subscription == last || !concerns(change, match))
-			continue;
-		last = match->subscription;
-		tell(last, change->record, why);
+		if ((last == NULL || match->subscription != last->subscription) && concerns(change, match))
+			return match;
 	}
+	return NULL;
+}
+
+static void
+tell_group(const Change *change, const UserGroup *group, const char *why)
+{
+	for (Match *match = NULL; (match = next_concerned(change, group, match)) != NULL;)
+		tell(match->subscription, change->record, why);
 }
 
 /* Do not let a policy that always fails fill the log. role NULL: nobody's. */
@@ -159,17 +166,8 @@ tell_suspension(const Change *change, Match *match, const Slowness *slowness, Ti
 static void
 tell_policies_suspended(const Change *change, UserGroup *group)
 {
-	Subscription *last = NULL;
-
-	for (int i = 0; i < group->count; i++)
-	{
-		Match	   *match = &group->matches[i];
-
-		if (match->subscription == last || !concerns(change, match))
-			continue;
-		last = match->subscription;
+	for (Match *match = NULL; (match = next_concerned(change, group, match)) != NULL;)
 		tell_suspension(change, match, group->policies, &match->policies_told, "its policies");
-	}
 }
 
 static void

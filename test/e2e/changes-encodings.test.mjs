@@ -2,8 +2,8 @@
 
 import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Instance } from './lib/instance.mjs';
 import { refusal, watch } from './lib/changes.mjs';
+import { startEncoded } from './lib/encoded.mjs';
 import { until } from './lib/poll.mjs';
 
 // [encoding, bytes of a text in it]: in UTF-8 it has a form, or none, or is not valid.
@@ -19,20 +19,14 @@ for (const [encoding, bytes] of ENCODINGS) {
     let session;
     let pid;
     before(async () => {
-      instance = await Instance.start({ extension: false, settings: ['fsync = off', `realtime.database = 'encoded'`] });
-      await instance.rows(`create database encoded encoding '${encoding}' template template0 lc_collate 'C' lc_ctype 'C'`);
-      session = instance.session({ database: 'encoded', options: '-c client_min_messages=warning -c client_encoding=sql_ascii' });
-      await session.rows(`
-        create extension realtime;
-        select realtime.setup_supabase();
+      ({ instance, session } = await startEncoded(encoding, `
         create table items (id int primary key, body text);
         create table raising (id int primary key);
         grant select on items, raising to anon;
         create function raise() returns bool language plpgsql stable as $$ begin raise exception 'no: %', convert_from('\\x${bytes}', getdatabaseencoding()); end $$;
         alter table raising enable row level security;
         create policy p on raising for select using (raise());
-        alter publication supabase_realtime add table items, raising`);
-      await until('the listener', () => instance.get('/healthcheck').then(({ status }) => status === 200, () => false), { seconds: 20 });
+        alter publication supabase_realtime add table items, raising`));
     });
     after(() => instance?.destroy());
 

@@ -1,45 +1,26 @@
 // What goes wrong for one subscriber is his own: he is told, everybody else gets every change and at once. DDL between a
 // commit and its delivery neither ends nor stops the stream.
 
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Instance } from './lib/instance.mjs';
 import { readFrame } from './lib/frames.mjs';
-import { bench, errorsOf, refusal, watch } from './lib/changes.mjs';
-import { running } from './lib/member.mjs';
+import { errorsOf, refusal, secured, startBench, watch, workersStay } from './lib/changes.mjs';
 import { pause, until } from './lib/poll.mjs';
 
 const SUBSCRIBED = 'Subscribed to PostgreSQL';
 
 let instance;
 let newId, table, user, subscriber, come, rowsOf, insertRows, held;
-let workersBefore;
-const pids = async () => [(await running(instance, 'changes')).pid, (await running(instance, 'change decoder')).pid];
 
 before(async () => {
-  instance = await Instance.start({
-    listeners: 2,
-    settings: ['fsync = off', 'autovacuum = off', `realtime.allowed_roles = 'anon, authenticated, service_role, visitor'`],
-  });
-  await instance.rows(`
-    select realtime.setup_supabase();
-    alter default privileges grant select on tables to anon, authenticated;
-    create function claim(name text) returns text language sql stable as $$ select auth.jwt() ->> name $$;
-  `);
-  ({ newId, table, user, subscriber, come, rowsOf, insertRows, held } = await bench(instance));
+  ({ instance, newId, table, user, subscriber, come, rowsOf, insertRows, held } = await startBench(`
+    create function claim(name text) returns text language sql stable as $$ select auth.jwt() ->> name $$`, [`realtime.allowed_roles = 'anon, authenticated, service_role, visitor'`]));
 });
 after(() => instance?.destroy());
 
-// None of the tests may end a worker.
-afterEach(async () => {
-  const now = await pids();
-  workersBefore ??= now;
-  assert.deepEqual(now, workersBefore);
-});
+workersStay(() => instance, ['changes', 'change decoder']);
 
 describe('one subscriber\'s error', () => {
-  const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
-
   // [what, the policy, claims for which it fails, what he is told]
   const failing = [
     ['a policy that raises', 'picky()', { bad: 'yes' }, /^Unable to deliver a change of table public\.t\d+: ERROR P0001 \(raise_exception\) not for you/],

@@ -1,36 +1,23 @@
 // What one subscriber's judgement leaves behind, and what errors say: nobody learns of rows that are not his, and nobody's filters or
 // types reach the verdicts of others.
 
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Instance } from './lib/instance.mjs';
-import { bench, errorsOf } from './lib/changes.mjs';
-import { running } from './lib/member.mjs';
+import { errorsOf, secured, startBench, workersStay } from './lib/changes.mjs';
 
 let instance;
 let table, user, subscriber, rowsOf, held;
-let workersBefore;
 
 before(async () => {
-  instance = await Instance.start({ listeners: 2, settings: ['fsync = off', 'autovacuum = off'] });
-  await instance.rows(`
-    select realtime.setup_supabase();
-    alter default privileges grant select on tables to anon, authenticated;
+  ({ instance, table, user, subscriber, rowsOf, held } = await startBench(`
     create function pretends(value text) returns boolean language plpgsql as $$ begin
       perform set_config('request.jwt.claim.sub', 'victim', true); return true; end $$;
-    create domain pretending as text check (pretends(value))`);
-  ({ table, user, subscriber, rowsOf, held } = await bench(instance));
+    create domain pretending as text check (pretends(value))`));
 });
 after(() => instance?.destroy());
 
-// None of the tests may end a worker.
-afterEach(async () => {
-  const now = (await running(instance, 'changes')).pid;
-  workersBefore ??= now;
-  assert.equal(now, workersBefore);
-});
+workersStay(() => instance);
 
-const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
 const VICTIM = `name = current_setting('request.jwt.claim.sub', true)`;
 
 describe('what a type\'s code sets', () => {

@@ -1,33 +1,20 @@
 // Policies and filters that take too long: who misses changes for it knows, and nobody else misses any.
 
-import { after, afterEach, before, test } from 'node:test';
+import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Instance } from './lib/instance.mjs';
-import { bench, errorsOf } from './lib/changes.mjs';
+import { errorsOf, secured, startBench, workersStay } from './lib/changes.mjs';
 import { running } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
 let instance;
 let table, user, subscriber, come, rowsOf, insertRows;
-let worker;
 
 before(async () => {
-  instance = await Instance.start({ listeners: 2, settings: ['fsync = off', 'autovacuum = off'] });
-  await instance.rows(`
-    select realtime.setup_supabase();
-    alter default privileges grant select on tables to anon, authenticated`);
-  ({ table, user, subscriber, come, rowsOf, insertRows } = await bench(instance));
+  ({ instance, table, user, subscriber, come, rowsOf, insertRows } = await startBench());
 });
 after(() => instance?.destroy());
 
-// None of the tests may end a worker.
-afterEach(async () => {
-  const now = (await running(instance, 'changes')).pid;
-  worker ??= now;
-  assert.equal(now, worker);
-});
-
-const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
+workersStay(() => instance);
 
 test('policies are suspended on their table, and who comes later is told too', { timeout: 60_000 }, async () => {
   const slow = await table(secured('pg_sleep(60) is not null'));

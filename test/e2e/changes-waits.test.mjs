@@ -1,36 +1,23 @@
 // What the judging of a change may have to wait for: locks on what policies read, and the end of the transaction that it comes from. It
 // waits for no longer than realtime.policy_timeout; whoever misses a change is told. What that transaction has changed counts.
 
-import { after, afterEach, before, describe, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Instance } from './lib/instance.mjs';
-import { bench, errorsOf } from './lib/changes.mjs';
-import { running } from './lib/member.mjs';
+import { errorsOf, secured, startBench, workersStay } from './lib/changes.mjs';
 import { pause, until } from './lib/poll.mjs';
 
 let instance;
 let newId, table, user, subscriber, come, rowsOf, insertRows;
-let workersBefore;
 
 before(async () => {
-  instance = await Instance.start({ listeners: 2, settings: ['fsync = off', 'autovacuum = off'] });
-  await instance.rows(`
-    select realtime.setup_supabase();
-    alter default privileges grant select on tables to anon, authenticated;
+  ({ instance, newId, table, user, subscriber, come, rowsOf, insertRows } = await startBench(`
     create table members (who text, n int);
-    insert into members values ('all', 1)`);
-  ({ newId, table, user, subscriber, come, rowsOf, insertRows } = await bench(instance));
+    insert into members values ('all', 1)`));
 });
 after(() => instance?.destroy());
 
-// None of the tests may end a worker.
-afterEach(async () => {
-  const now = (await running(instance, 'changes')).pid;
-  workersBefore ??= now;
-  assert.equal(now, workersBefore);
-});
+workersStay(() => instance);
 
-const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
 const LOCKED = /: a table that its policies read is locked, and that it is has taken longer than realtime\.policy_timeout$/;
 
 describe('a lock on a table that a policy reads', () => {

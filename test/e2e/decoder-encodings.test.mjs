@@ -2,7 +2,7 @@
 
 import { after, before, test } from 'node:test';
 import assert from 'node:assert/strict';
-import { Instance } from './lib/instance.mjs';
+import { startEncoded } from './lib/encoded.mjs';
 import { fence, member } from './lib/member.mjs';
 import { until } from './lib/poll.mjs';
 
@@ -10,11 +10,7 @@ let instance;
 let session;
 let self;
 before(async () => {
-  instance = await Instance.start({ extension: false, settings: ['fsync = off', `realtime.database = 'encoded'`] });
-  await instance.rows(`create database encoded encoding 'WIN1252' template template0 lc_collate 'C' lc_ctype 'C'`);
-  session = instance.session({ database: 'encoded', options: '-c client_min_messages=warning -c client_encoding=sql_ascii' });
-  await session.rows('create extension realtime; select realtime.setup_supabase()');
-  await until('the listener', () => instance.get('/healthcheck').then(({ status }) => status === 200, () => false), { seconds: 20 });
+  ({ instance, session } = await startEncoded('WIN1252'));
   self = await member(instance, 'm');
 });
 after(() => instance?.destroy());

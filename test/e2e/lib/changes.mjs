@@ -1,6 +1,9 @@
 // Postgres Changes for tests: subscriptions through the published client, and over a raw connection.
 
+import { afterEach } from 'node:test';
+import assert from 'node:assert/strict';
 import { subscribe, supabase } from './client.mjs';
+import { Instance } from './instance.mjs';
 import { member, running } from './member.mjs';
 import { until } from './poll.mjs';
 
@@ -78,7 +81,7 @@ export async function watch(instance, entries, { key, vsn } = {}) {
 export const errorsOf = (self) => self.systems.filter(({ status }) => status === 'error').map(({ message }) => message);
 
 // Tables and subscribers for a server that is set up for Supabase, and that lets everybody read new tables.
-export async function bench(instance) {
+async function bench(instance) {
   let ids = 0;
   let tables = 0;
   const newId = () => ++ids;
@@ -131,3 +134,34 @@ export async function bench(instance) {
 
   return { newId, table, user, subscriber, come, rowsOf, insertRows, held };
 }
+
+// Starts a server for them, with what `sql` makes besides.
+export async function startBench(sql = '', settings = []) {
+  const instance = await Instance.start({ listeners: 2, settings: ['fsync = off', 'autovacuum = off', ...settings] });
+  try {
+    await instance.rows(`
+      select realtime.setup_supabase();
+      alter default privileges grant select on tables to anon, authenticated;
+      ${sql}`);
+    return { instance, ...(await bench(instance)) };
+  } catch (error) {
+    await instance.destroy();
+    throw error;
+  }
+}
+
+// None of the tests of a file may end a worker of these kinds; of() is their instance.
+export function workersStay(of, kinds = ['changes']) {
+  let first;
+  afterEach(async () => {
+    const now = [];
+    for (const kind of kinds) {
+      now.push((await running(of(), kind)).pid);
+    }
+    first ??= now;
+    assert.deepEqual(now, first);
+  });
+}
+
+// For table(): who may see its rows.
+export const secured = (using) => `alter table TABLE enable row level security; create policy p on TABLE for select using (${using});`;
