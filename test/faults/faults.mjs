@@ -43,9 +43,10 @@ function signal(pid, name) {
   }
 }
 
-// SQL that may fail, because something else goes wrong at the same time; until it succeeds.
-const insist = (world, text) =>
+// SQL that may fail, because something else goes wrong at the same time; until it succeeds. before: what every try begins with.
+const insist = (world, text, before = () => {}) =>
   until(`success of ${text}`, async () => {
+    await before();
     const { notices, exited } = await world.server.attempt(text);
     const error = notices.find((line) => /^(ERROR|FATAL|PANIC):/.test(line));
     if (error) {
@@ -79,11 +80,29 @@ async function crash({ server, history }, pid) {
   }
 }
 
+// A server that crashes while the disk is full can't replay its WAL, and ends: PostgreSQL leaves it to somebody to make room and
+// start it again. `from`: where its log was before. Nothing else may have ended it.
+async function startIfOutOfSpace({ server, history }, from) {
+  if (await server.runs()) {
+    return;
+  }
+  if (!/startup FATAL: .*No space left on device/.test(await server.logSince(from))) {
+    throw new Error('the server has ended');
+  }
+  history.note('the server ended, since it had no space to recover; it is started again');
+  history.forgot();
+  await server.script('start');
+}
+
 // Stops the server in this way and starts it again.
 async function restart({ server, history }, mode) {
+  const from = await server.logPosition();
   await server.script('stop', mode);
   history.forgot();
   await server.script('start');
+  if (mode === 'fast' && /received immediate shutdown request/.test(await server.logSince(from))) {
+    throw new Error('a fast shutdown did not end');
+  }
 }
 
 const terminate = (kind, spares) => ({
@@ -358,6 +377,7 @@ const server = [
     async inject(world) {
       const { name } = await presentPartition(world);
       const filler = join(world.tablespace, 'filler');
+      const from = await world.server.logPosition();
       const moved = await world.server.attempt(`truncate ${name}; alter table ${name} set tablespace faults_small`);
       if (moved.exited) {
         return;
@@ -374,7 +394,7 @@ const server = [
       }
       // The launcher may have dropped it meanwhile.
       await insist(world, `select set_config('lock_timeout', '5s', false);
-        alter table if exists ${name} set tablespace pg_default; reset lock_timeout`);
+        alter table if exists ${name} set tablespace pg_default; reset lock_timeout`, () => startIfOutOfSpace(world, from));
     },
   },
   {

@@ -161,10 +161,10 @@ async function checkPresence({ server, clients }) {
   }, { seconds: 10, every: 30 });
 }
 
-// What the log must not hold. kills: signals of our own are expected.
+// What the log must not hold. kills: signals of our own are expected, and what a server says whose recovery was broken off.
 function logFindings(log, kills) {
   const bad = log.split('\n').filter((line) => /PANIC:|TRAP:|terminated by signal|segfault|stack smashing|corrupt/i.test(line) &&
-    !(kills && /terminated by signal 9/.test(line)));
+    !(kills && /terminated by signal 9|startup HINT: +This probably means that some data is corrupted/.test(line)));
   return bad.map((line) => ({ what: 'server log', who: [], keys: [], at: Infinity, text: line }));
 }
 
@@ -225,8 +225,8 @@ async function playRound(world, faults, complaints) {
 
 // ------------------------------------------------------- the run -----------------------------------------------------
 
-function report(round, faults, { findings, history, log }) {
-  console.log(`\nround ${round} (${faults.map(({ name }) => name).join(' + ')}): ${findings.length} findings`);
+function report(heading, { findings, history, log }) {
+  console.log(`\n${heading}`);
   for (const finding of findings.slice(0, 4)) {
     console.log(`* ${finding.what}: ${finding.text}`);
     console.log(excerpt(history, finding));
@@ -259,6 +259,7 @@ async function main() {
   const complaints = new Map();
   const began = performance.now();
   let world;
+  const failures = [];
   let failed = 0;
   try {
     world = await makeWorld(server, random);
@@ -284,7 +285,9 @@ async function main() {
         console.log(`round ${round}: ${name}: ${Math.round(took)} ms, ${JSON.stringify(result.figures)}`);
       }
       if (result.findings.length > 0) {
-        report(round, faults, result);
+        const heading = `round ${round} (${name}): ${result.findings.length} findings`;
+        report(heading, result);
+        failures.push(heading, ...result.findings.slice(0, 4).map(({ what, text }) => `  ${what}: ${text.replaceAll(/\s+/g, ' ')}`));
         if (++failed >= MAX_FINDINGS) {
           break;
         }
@@ -297,7 +300,7 @@ async function main() {
       console.log(error.message);
     }
     totals.findings += untested(totals).length;
-    summary(world, totals, times, complaints, (performance.now() - began) / 1000);
+    summary(world, totals, times, complaints, failures, (performance.now() - began) / 1000);
   } finally {
     await Promise.all(world?.clients.map((client) => client.stop()) ?? []);
     world?.writers.concat(world.fence).forEach((writer) => writer.close());
@@ -328,7 +331,7 @@ function untested({ rounds, recovered, inGaps, outOfReach, forgotten }) {
   return wanted.filter(([happened]) => !happened).map(([, text]) => text);
 }
 
-function summary({ clients, writers }, totals, times, complaints, seconds) {
+function summary({ clients, writers }, totals, times, complaints, failures, seconds) {
   console.log(`\nmean time of rounds with one fault:`);
   for (const [name, list] of [...times].sort()) {
     console.log(`  ${String(Math.round(list.reduce((a, b) => a + b, 0) / list.length)).padStart(6)} ms  ${String(list.length).padStart(3)} x  ${name}`);
@@ -352,6 +355,7 @@ function summary({ clients, writers }, totals, times, complaints, seconds) {
     `at least ${totals.inGaps} messages, ${totals.unrecovered} not: ${totals.outOfReach} since the history did not reach back, ` +
     `${totals.forgotten} since the server had lost its memory, the others since messages were lost`);
   untested(totals).forEach((text) => console.log(`never happened: ${text}`));
+  failures.forEach((text) => console.log(text.slice(0, 300)));
   console.log(`faults: seed ${SEED}: ${totals.rounds} rounds in ${Math.round(seconds)} s, ${totals.sent} messages sent, ${totals.seen} received, ` +
     `${totals.notices} notices, ${totals.missedWithNotice} missed with a notice, ${totals.findings} findings`);
 }

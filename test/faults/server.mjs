@@ -48,6 +48,16 @@ export class Server {
     await rm(this.dir, { recursive: true, force: true });
   }
 
+  // False once its postmaster has ended.
+  async runs() {
+    try {
+      await run(SCRIPT, ['status', this.dir], { timeout: 10_000 });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
   session(options = {}) {
     return new Psql({ bindir: this.bindir, host: this.host, port: this.pgPort, ...options });
   }
