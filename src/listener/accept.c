@@ -25,6 +25,8 @@
 /* Connections beyond max_clients and max_unjoined that are let in far enough to be told so; more are told blindly. */
 #define OVER_LIMIT_MAX		100
 
+#define UNSENT_MAX			(16 * 1024)	/* bytes of one connection that the kernel keeps besides those on their way */
+
 /* A connection that can't be served is told so without having been heard. */
 static const char too_many[] =
 "HTTP/1.1 429 Too Many Requests\r\n"
@@ -67,6 +69,19 @@ limit_send_buffer(int fd)
 		(void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 }
 
+/*
+ * Nor does the kernel get more than this beyond what is on its way to the client. A client that never reads is found out, and
+ * waits in our queue, as soon as its own buffer is full: else the buffers of many of them, filled first, would keep from
+ * the others what they are owed. One that reads, near or far, has as much on its way as ever.
+ */
+static void
+limit_unsent(int fd)
+{
+	int			bytes = UNSENT_MAX;
+
+	(void) setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof(bytes));
+}
+
 /* A connection has come. */
 static void
 accepted(int fd, const struct sockaddr *address, socklen_t length)
@@ -91,6 +106,7 @@ accepted(int fd, const struct sockaddr *address, socklen_t length)
 	connection->over_limit = over;
 	(void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	limit_send_buffer(fd);
+	limit_unsent(fd);
 	server_adopt(connection, fd);
 }
 
