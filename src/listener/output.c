@@ -9,6 +9,7 @@
  */
 #include "postgres.h"
 
+#include "listener/discard.h"
 #include "listener/limits.h"
 #include "listener/output.h"
 #include "listener/server.h"
@@ -52,7 +53,7 @@ output_wants_turn(Connection *connection)
 bool
 output_waiting(void)
 {
-	return list_head != NULL;
+	return list_head != NULL || discard_waiting();
 }
 
 /* Give the queue this capacity, enough for what is in it from its beginning on; false: no memory. */
@@ -99,7 +100,7 @@ make_room(Connection *connection)
 		move_to_front(connection);
 		return true;
 	}
-	return resize(connection, Max(connection->queue_capacity + connection->queue_capacity / 2, QUEUE_MIN));
+	return resize(connection, Max(connection->queue_capacity * 2, QUEUE_MIN));
 }
 
 /* Keep an eye on one that is over the soft limit. */
@@ -183,47 +184,75 @@ queue_emptied(Connection *connection)
 		free_queue(connection);
 }
 
+/* The whole queue goes. */
+static void
+discard_queue(Connection *connection)
+{
+	references -= (Size) connection->queue_capacity * sizeof(Frame *);
+	discard_frames(connection->queue, connection->queue_head, connection->queue_count, connection->queue_capacity);
+	connection->queue = NULL;
+	connection->queue_capacity = connection->queue_head = connection->queue_count = 0;
+}
+
+/* All but the first frame goes. Without memory for a new queue it goes at once, and the old one stays. */
+static void
+discard_all_but_first(Connection *connection)
+{
+	Frame	   *first = connection->queue[connection->queue_head];
+	Frame	  **queue = malloc(QUEUE_MIN * sizeof(Frame *));
+
+	if (queue == NULL)
+	{
+		while (connection->queue_count > connection->queue_head + 1)
+			frame_unref(connection->queue[--connection->queue_count]);
+		return;
+	}
+	queue[0] = frame_ref(first);
+	discard_queue(connection);
+	connection->queue = queue;
+	connection->queue_count = 1;
+	connection->queue_capacity = QUEUE_MIN;
+	references += QUEUE_MIN * sizeof(Frame *);
+}
+
+/* So many bytes are left of what was queued. */
+static void
+set_queued_bytes(Connection *connection, Size bytes)
+{
+	tally(COUNTER_QUEUED_BYTES, (int64) bytes - (int64) connection->queued_bytes);
+	connection->queued_bytes = bytes;
+}
+
 /* A frame that is half sent has to be sent whole, or what comes after it could not be read. */
 void
 output_drop(Connection *connection)
 {
-	uint32		keep = connection->queue_head + (connection->head_offset > 0 ? 1 : 0);
-
-	for (uint32 i = keep; i < connection->queue_count; i++)
-	{
-		connection->queued_bytes -= connection->queue[i]->len;
-		tally(COUNTER_QUEUED_BYTES, -(int64) connection->queue[i]->len);
-		frame_unref(connection->queue[i]);
-	}
-	connection->queue_count = Min(connection->queue_count, keep);
 	connection->over_soft_since = 0;
-	if (connection->queue_head == connection->queue_count)
-		queue_emptied(connection);
-	else if (connection->queue_capacity > QUEUE_KEPT)
+	if (connection->head_offset > 0)
 	{
-		move_to_front(connection);
-		(void) resize(connection, QUEUE_MIN);
+		set_queued_bytes(connection, connection->queue[connection->queue_head]->len - connection->head_offset);
+		discard_all_but_first(connection);
+	}
+	else
+	{
+		set_queued_bytes(connection, 0);
+		discard_queue(connection);
 	}
 }
 
 void
 output_free(Connection *connection)
 {
-	tally(COUNTER_QUEUED_BYTES, -(int64) connection->queued_bytes);
 	connection->head_offset = 0;
-	connection->queued_bytes = 0;
-	for (uint32 i = connection->queue_head; i < connection->queue_count; i++)
-		frame_unref(connection->queue[i]);
-	free_queue(connection);
-	connection->queue_head = connection->queue_count = 0;
+	set_queued_bytes(connection, 0);
+	discard_queue(connection);
 }
 
 /* So many bytes of the queue have been sent. */
 static void
 advance(Connection *connection, Size bytes)
 {
-	connection->queued_bytes -= bytes;
-	tally(COUNTER_QUEUED_BYTES, -(int64) bytes);
+	set_queued_bytes(connection, connection->queued_bytes - bytes);
 	while (bytes > 0)
 	{
 		Frame	   *frame = connection->queue[connection->queue_head];
@@ -380,7 +409,7 @@ output_writeable(Connection *connection)
 static Size
 memory_used(void)
 {
-	return frame_memory() + references;
+	return frame_memory() + references + discard_memory();
 }
 
 /* A queue costs what it holds and its references; shared frames count for each, since all of them keep them alive. */
@@ -422,28 +451,31 @@ evict_above(Size limit, Size enough)
 		dropped += connection->queue_count - connection->queue_head;
 		tally(COUNTER_SLOW_CONSUMERS_CLOSED, 1);
 		connection_close(connection, CLOSE_TRY_LATER, "too slow: over queue_memory, connect again and resume", true);
+		discard_turn(true);
 	}
 }
 
 /*
  * The longest queues go first, down to half of the longest of all: so those who are merely a little behind stay, and it
- * takes no order among all. Once begun it goes on, a part in each turn, until a quarter of the budget is free.
+ * takes no order among all. Once begun it goes on, a part in each turn, until a quarter of the budget is free. Nobody is
+ * closed as long as queues are left that nobody sends any more.
  */
 void
 output_keep_budget(void)
 {
 	Size		budget = (Size) realtime_queue_memory * 1024 * 1024;
-	Size		highest;
 
-	if (budget > 0 && memory_used() > (evicting ? budget / 4 * 3 : budget))
+	discard_turn(budget > 0 && memory_used() > budget);
+	if (budget == 0 || memory_used() <= (evicting ? budget / 4 * 3 : budget))
+		evicting = false;
+	else if (!discard_waiting())
 	{
-		highest = highest_cost();
+		Size		highest = highest_cost();
+
 		evicting = highest > 0;
 		if (evicting)
 			evict_above(highest / 2, budget / 4 * 3);
 	}
-	else
-		evicting = false;
 	tally(COUNTER_QUEUE_MEMORY, (int64) memory_used() - (int64) told_memory);
 	told_memory = memory_used();
 }

@@ -18,10 +18,10 @@ const newTopic = () => `slow-${++number}`;
 const join = (instance, topic, { role = 'anon' } = {}) =>
   member(instance, topic, { ready: false, key: instance.token(role), config: { broadcast: { ack: true } } });
 
-// Sends messages of about 40 kB one after the other, each when the last one is acknowledged, until it is
+// Sends messages of about this size one after the other, each when the last one is acknowledged, until it is
 // enough; returns how many it has sent and how long each ack took, in ms.
-async function flood(sender, enough, most = 2000) {
-  const filler = 'x'.repeat(40_000);
+async function flood(sender, enough, { most = 2000, size = 40_000 } = {}) {
+  const filler = 'x'.repeat(size);
   const took = [];
   for (let n = 0; n < most; n++) {
     const began = performance.now();
@@ -93,6 +93,33 @@ describe('the queue of one client', { concurrency: false }, () => {
     assert.equal((await flood(sender, async () => true)).sent, 1);
     await until('a message for the one that has come back', () => again.messages.length === 1);
     [service, quick, sender, again].forEach(({ socket }) => socket.drop());
+  });
+
+  // Long queues are given up a part in each turn.
+  test('many of them over client_queue_size at once leave nothing behind', async () => {
+    await instance.set('realtime.client_queue_soft_time', `'1h'`);
+    await instance.set('realtime.client_queue_size', `'1MB'`);
+    const topic = newTopic();
+    const [quick, sender] = await Promise.all([1, 2].map(() => join(instance, topic)));
+    const slow = await Promise.all(Array.from({ length: 60 }, () => join(instance, topic)));
+    slow.forEach(({ socket }) => socket.pause());
+    const closed = await stat(instance, 'slow_consumers_closed');
+    let most = 0;
+    const { took, sent } = await flood(sender, async () => {
+      most = Math.max(most, await stat(instance, 'queue_memory_used'));
+      return (await stat(instance, 'slow_consumers_closed')) === closed + slow.length;
+    }, { most: 10_000, size: 1000 });
+    assert.ok(most > slow.length * 500 * 8, `queues of ${most} bytes`);
+    assert.ok(thirdSlowest(took) < 1000, `the slowest acks took ${thirdSlowest(took)} ms`);
+    for (const self of slow) {
+      await seesItsEnd(self, QUEUE_SIZE);
+    }
+    await whole(quick, sent);
+    for (const name of ['queue_memory_used', 'queued_bytes']) {
+      await until(() => `${name} falls`, async () => (await stat(instance, name)) < 1000);
+    }
+    [quick, sender].forEach(({ socket }) => socket.drop());
+    await instance.set('realtime.client_queue_size', `'4MB'`);
   });
 
   test('over client_queue_soft it is closed after client_queue_soft_time', async () => {
