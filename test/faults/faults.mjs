@@ -43,7 +43,8 @@ function signal(pid, name) {
   }
 }
 
-// SQL that may fail, because something else goes wrong at the same time; until it succeeds. before: what every try begins with.
+// SQL that may fail, because something else goes wrong at the same time; until it succeeds. Its success may be lost with the
+// connection, so it has to bear being done twice. before: what every try begins with.
 const insist = (world, text, before = () => {}) =>
   until(`success of ${text}`, async () => {
     await before();
@@ -57,6 +58,14 @@ const insist = (world, text, before = () => {}) =>
 
 const ATTACHED = `(select c.oid::regclass::text as name, pg_get_expr(c.relpartbound, c.oid) as bound from pg_class c join pg_inherits i on i.inhrelid = c.oid
   where i.inhparent = 'realtime.messages'::regclass)`;
+
+// Statements of a transaction that detach a partition, and attach it, if that has not been done.
+const unlessDone = (name, attached, statement) => `do $$ begin
+  if exists (select from pg_inherits where inhrelid = '${name}'::regclass and inhparent = 'realtime.messages'::regclass) is not ${attached} then
+    ${statement};
+  end if; end $$;`;
+const detach = (name) => unlessDone(name, false, `alter table realtime.messages detach partition ${name}`);
+const attach = (name, bound) => unlessDone(name, true, `alter table realtime.messages attach partition ${name} ${bound}`);
 
 // The partition where messages of now go: { name, bound }.
 async function presentPartition(world) {
@@ -270,7 +279,7 @@ const ddl = [
     async inject(world) {
       const { name, bound } = await presentPartition(world);
       if (bound !== 'DEFAULT') {
-        await insist(world, `begin; alter table realtime.messages detach partition ${name}; alter table realtime.messages attach partition ${name} ${bound}; commit;`);
+        await insist(world, `begin; ${detach(name)} ${attach(name, bound)} commit;`);
       }
     },
   },
@@ -282,14 +291,14 @@ const ddl = [
       if (bound === 'DEFAULT') {
         return;
       }
-      await insist(world, `alter table realtime.messages detach partition ${name}`);
+      await insist(world, detach(name));
       await pause(between(world, 20, 200));
       // What has come meanwhile was delivered; it goes home as somebody does it by hand, beyond the triggers.
       await insist(world, `begin; lock table realtime.messages in access exclusive mode; set local session_replication_role = replica;
         alter table ${name} disable trigger all;
         delete from only realtime.messages_default;
         alter table ${name} enable trigger all;
-        alter table realtime.messages attach partition ${name} ${bound}; commit;`);
+        ${attach(name, bound)} commit;`);
     },
   },
   {
@@ -297,27 +306,28 @@ const ddl = [
     weight: 2,
     async inject(world) {
       const day = 400 + Math.floor(between(world, 0, 1000));
-      await insist(world, `create table realtime.faults_${day} partition of realtime.messages
+      await insist(world, `create table if not exists realtime.faults_${day} partition of realtime.messages
         for values from ((current_date + ${day})::timestamp) to ((current_date + ${day + 1})::timestamp)`);
       await pause(between(world, 0, 50));
-      await insist(world, `drop table realtime.faults_${day}`);
+      await insist(world, `drop table if exists realtime.faults_${day}`);
     },
   },
   {
     name: 'index',
     weight: 2,
     async inject(world) {
-      await insist(world, 'create index faults_index on realtime.messages (topic, event)');
-      await insist(world, 'drop index realtime.faults_index');
+      await insist(world, 'create index if not exists faults_index on realtime.messages (topic, event)');
+      await insist(world, 'drop index if exists realtime.faults_index');
     },
   },
   {
     name: 'policies',
     weight: 2,
     async inject(world) {
-      await insist(world, `create policy faults_more on realtime.messages for select to authenticated using (topic like 'p%')`);
+      await insist(world, `begin; drop policy if exists faults_more on realtime.messages;
+        create policy faults_more on realtime.messages for select to authenticated using (topic like 'p%'); commit;`);
       await pause(between(world, 0, 50));
-      await insist(world, `drop policy faults_more on realtime.messages`);
+      await insist(world, 'drop policy if exists faults_more on realtime.messages');
     },
   },
   {
@@ -333,9 +343,9 @@ const ddl = [
     name: 'column added and dropped',
     weight: 2,
     async inject(world) {
-      await insist(world, `alter table realtime.messages add column faults text default 'x'`);
+      await insist(world, `alter table realtime.messages add column if not exists faults text default 'x'`);
       await pause(between(world, 0, 50));
-      await insist(world, 'alter table realtime.messages drop column faults');
+      await insist(world, 'alter table realtime.messages drop column if exists faults');
     },
   },
   {
@@ -350,8 +360,8 @@ const ddl = [
     name: 'published table changed',
     weight: 2,
     async inject(world) {
-      await insist(world, `alter table public.items add column faults int`);
-      await insist(world, 'alter table public.items drop column faults');
+      await insist(world, `alter table public.items add column if not exists faults int`);
+      await insist(world, 'alter table public.items drop column if exists faults');
     },
   },
 ];
