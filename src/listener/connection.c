@@ -435,9 +435,7 @@ timer_fired(Timer *timer)
 
 	if (connection->state != CONNECTION_OPEN)
 	{
-		if (now_ms < connection->deadline)
-			connection_schedule(connection);
-		else if (cuts >= CUTS_PER_TURN)
+		if (now_ms < connection->deadline || cuts >= CUTS_PER_TURN)
 			connection_schedule(connection);
 		else if (!rest_too_late(connection))
 		{

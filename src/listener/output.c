@@ -71,13 +71,14 @@ resize(Connection *connection, uint32 capacity)
 	return true;
 }
 
+/* The whole queue goes. */
 static void
-free_queue(Connection *connection)
+discard_queue(Connection *connection)
 {
 	references -= (Size) connection->queue_capacity * sizeof(Frame *);
-	free(connection->queue);
+	discard_frames(connection->queue, connection->queue_head, connection->queue_count, connection->queue_capacity);
 	connection->queue = NULL;
-	connection->queue_capacity = 0;
+	connection->queue_capacity = connection->queue_head = connection->queue_count = 0;
 }
 
 /* What is done goes away. */
@@ -123,12 +124,19 @@ output_reloaded(Connection *connection)
 		watch_soft_limit(connection);
 }
 
+/* So many bytes are queued. */
+static void
+set_queued_bytes(Connection *connection, Size bytes)
+{
+	tally(COUNTER_QUEUED_BYTES, (int64) bytes - (int64) connection->queued_bytes);
+	connection->queued_bytes = bytes;
+}
+
 static void
 append(Connection *connection, Frame *frame)
 {
 	connection->queue[connection->queue_count++] = frame_ref(frame);
-	connection->queued_bytes += frame->len;
-	tally(COUNTER_QUEUED_BYTES, frame->len);
+	set_queued_bytes(connection, connection->queued_bytes + frame->len);
 	if (!connection->blocked)
 		output_wants_turn(connection);
 }
@@ -181,17 +189,7 @@ queue_emptied(Connection *connection)
 	connection->queue_head = connection->queue_count = 0;
 	connection->head_offset = 0;
 	if (connection->queue_capacity > QUEUE_KEPT)
-		free_queue(connection);
-}
-
-/* The whole queue goes. */
-static void
-discard_queue(Connection *connection)
-{
-	references -= (Size) connection->queue_capacity * sizeof(Frame *);
-	discard_frames(connection->queue, connection->queue_head, connection->queue_count, connection->queue_capacity);
-	connection->queue = NULL;
-	connection->queue_capacity = connection->queue_head = connection->queue_count = 0;
+		discard_queue(connection);
 }
 
 /* All but the first frame goes. Without memory for a new queue it goes at once, and the old one stays. */
@@ -215,14 +213,6 @@ discard_all_but_first(Connection *connection)
 	references += QUEUE_MIN * sizeof(Frame *);
 }
 
-/* So many bytes are left of what was queued. */
-static void
-set_queued_bytes(Connection *connection, Size bytes)
-{
-	tally(COUNTER_QUEUED_BYTES, (int64) bytes - (int64) connection->queued_bytes);
-	connection->queued_bytes = bytes;
-}
-
 /* A frame that is half sent has to be sent whole, or what comes after it could not be read. */
 void
 output_drop(Connection *connection)
@@ -244,8 +234,7 @@ void
 output_free(Connection *connection)
 {
 	connection->head_offset = 0;
-	set_queued_bytes(connection, 0);
-	discard_queue(connection);
+	output_drop(connection);
 }
 
 /* So many bytes of the queue have been sent. */

@@ -260,7 +260,6 @@ async function main() {
   const began = performance.now();
   let world;
   const failures = [];
-  let failed = 0;
   try {
     world = await makeWorld(server, random);
     const first = new History();
@@ -287,8 +286,8 @@ async function main() {
       if (result.findings.length > 0) {
         const heading = `round ${round} (${name}): ${result.findings.length} findings`;
         report(heading, result);
-        failures.push(heading, ...result.findings.slice(0, 4).map(({ what, text }) => `  ${what}: ${text.replaceAll(/\s+/g, ' ')}`));
-        if (++failed >= MAX_FINDINGS) {
+        failures.push([heading, ...result.findings.slice(0, 4).map(({ what, text }) => `  ${what}: ${text.replaceAll(/\s+/g, ' ')}`)]);
+        if (failures.length >= MAX_FINDINGS) {
           break;
         }
       }
@@ -314,7 +313,7 @@ async function main() {
       await server.destroy();
     }
   }
-  if (totals.rounds < ROUNDS && failed < MAX_FINDINGS) {
+  if (totals.rounds < ROUNDS && failures.length < MAX_FINDINGS) {
     console.log(`only ${totals.rounds} of ${ROUNDS} rounds in ${SECONDS} s`);
     totals.findings++;
   }
@@ -355,7 +354,7 @@ function summary({ clients, writers }, totals, times, complaints, failures, seco
     `at least ${totals.inGaps} messages, ${totals.unrecovered} not: ${totals.outOfReach} since the history did not reach back, ` +
     `${totals.forgotten} since the server had lost its memory, the others since messages were lost`);
   untested(totals).forEach((text) => console.log(`never happened: ${text}`));
-  failures.forEach((text) => console.log(text.slice(0, 300)));
+  failures.flat().forEach((text) => console.log(text.slice(0, 300)));
   console.log(`faults: seed ${SEED}: ${totals.rounds} rounds in ${Math.round(seconds)} s, ${totals.sent} messages sent, ${totals.seen} received, ` +
     `${totals.notices} notices, ${totals.missedWithNotice} missed with a notice, ${totals.findings} findings`);
 }
