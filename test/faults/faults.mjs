@@ -389,20 +389,19 @@ const server = [
       const filler = join(world.tablespace, 'filler');
       const from = await world.server.logPosition();
       const moved = await world.server.attempt(`truncate ${name}; alter table ${name} set tablespace faults_small`);
-      if (moved.exited) {
-        return;
-      }
       try {
-        await writeFile(filler, Buffer.alloc(64 << 20)).catch((error) => {
-          if (error.code !== 'ENOSPC') {
-            throw error;
-          }
-        });
-        await pause(between(world, 100, 400));
+        if (!moved.exited) {
+          await writeFile(filler, Buffer.alloc(64 << 20)).catch((error) => {
+            if (error.code !== 'ENOSPC') {
+              throw error;
+            }
+          });
+          await pause(between(world, 100, 400));
+        }
       } finally {
         await rm(filler, { force: true });
       }
-      // The launcher may have dropped it meanwhile.
+      // Whatever has become of it: it may have been moved though no answer came, and the launcher may have dropped it.
       await insist(world, `select set_config('lock_timeout', '5s', false);
         alter table if exists ${name} set tablespace pg_default; reset lock_timeout`, () => startIfOutOfSpace(world, from));
     },
